@@ -1,0 +1,4 @@
+//! The bundle: what leaves the compiler and what a host is given. The ground floor; knows nothing else of this program.
+
+pub mod quantity;
+pub mod unit;
