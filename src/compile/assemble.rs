@@ -1,0 +1,140 @@
+//! Puts rendered files and the manifest together to a bundle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::config::members;
+use super::diagnostic::Diagnostic;
+use super::lower::Lowered;
+use super::render;
+use super::system::System;
+use super::{budget, evaluate};
+use crate::bundle::Bundle;
+use crate::bundle::digest::Digest;
+use crate::bundle::manifest::{
+    self, Compiler, CredentialEntry, FileEntry, FileKind, Manifest, PhaseEntry, RequiredGpu, Requirements,
+};
+
+/// What citadel wrote is not what it meant; a defect of citadel.
+pub const DEFECT: &str = "E0006";
+
+/// Renders everything and returns the bundle, or the defect that prevents it.
+pub fn assemble(
+    profile: &str,
+    system: &System,
+    lowered: &Lowered,
+    inputs: BTreeMap<String, Digest>,
+) -> Result<Bundle, Diagnostic> {
+    let mut files = BTreeMap::new();
+    let mut entries = BTreeMap::new();
+    for file in &lowered.files {
+        entries.insert(file.path.clone(), file.entry());
+        files.insert(file.path.clone(), file.content.clone().into_bytes());
+    }
+    let renderer = render::Renderer::new(profile).map_err(|error| Diagnostic::error(DEFECT, error.to_string()))?;
+    for unit in &lowered.units {
+        let text = renderer
+            .unit(unit)
+            .map_err(|error| Diagnostic::error(DEFECT, format!("{} cannot be written: {error}", unit.name)))?;
+        let entry = FileEntry {
+            kind: FileKind::Unit,
+            target: None,
+            mode: "0644".to_owned(),
+            owner: "root".to_owned(),
+            group: "root".to_owned(),
+            size: text.len() as u64,
+            sha256: Digest::of(text.as_bytes()),
+        };
+        entries.insert(unit.entry.file.clone(), entry);
+        files.insert(unit.entry.file.clone(), text.into_bytes());
+    }
+    let manifest = Manifest {
+        version: manifest::VERSION,
+        profile: profile.to_owned(),
+        description: system.profile.description.clone(),
+        compiler: Compiler {
+            citadel: env!("CARGO_PKG_VERSION").to_owned(),
+            nickel: evaluate::NICKEL_VERSION.to_owned(),
+        },
+        requires: requirements(system, lowered),
+        main_target: system.main_target.to_string(),
+        files: entries,
+        units: lowered.units.iter().map(|unit| (unit.name.to_string(), unit.entry.clone())).collect(),
+        phases: phases(system),
+        groups: groups(system),
+        credentials: credentials(system, lowered),
+        budget: budget::budget(system),
+        inputs,
+    };
+    Ok(Bundle { manifest, files })
+}
+
+fn requirements(system: &System, lowered: &Lowered) -> Requirements {
+    let host = &system.profile.host;
+    let used: BTreeSet<usize> = system.services.iter().flat_map(|service| &service.gpus).map(|gpu| gpu.index).collect();
+    let gpu = |index: usize| {
+        let gpu = host.gpus.get(index)?;
+        Some(RequiredGpu {
+            name: gpu.name.clone(),
+            index: u32::try_from(index).ok()?,
+            uuid: gpu.uuid.clone(),
+            pci_address: gpu.pci_address.clone(),
+            memory_bytes: gpu.memory.0,
+        })
+    };
+    let own: BTreeSet<&str> = lowered.units.iter().map(|unit| unit.name.as_str()).collect();
+    let mounts = system.services.iter().flat_map(|service| members(&service.spec.mounts));
+    Requirements {
+        systemd: render::lowest_systemd(lowered, host.systemd),
+        host: host.name.clone(),
+        cpus: host.cpus,
+        memory_bytes: host.memory.0,
+        gpus: used.into_iter().filter_map(gpu).collect(),
+        driver: host.driver.clone(),
+        cuda: host.cuda.clone(),
+        mounts: mounts
+            .chain(system.profile.storage.mounts.keys().map(String::as_str))
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+        units: members(&host.units).filter(|unit| !own.contains(unit)).map(str::to_owned).collect(),
+        users: existing(system.profile.users.iter().map(|(name, user)| (name, user.existing))),
+        groups: existing(system.profile.user_groups.iter().map(|(name, group)| (name, group.existing))),
+    }
+}
+
+fn existing<'a>(names: impl Iterator<Item = (&'a String, bool)>) -> Vec<String> {
+    names.filter(|(_, existing)| *existing).map(|(name, _)| name.clone()).collect()
+}
+
+fn phases(system: &System) -> Vec<PhaseEntry> {
+    let mut phases: Vec<_> = system.profile.phases.iter().collect();
+    phases.sort_by_key(|(name, phase)| (phase.order, *name));
+    phases
+        .into_iter()
+        .map(|(name, phase)| PhaseEntry {
+            name: name.clone(),
+            description: phase.description.clone(),
+            deadline_seconds: phase.deadline.as_secs_ceil(),
+        })
+        .collect()
+}
+
+fn groups(system: &System) -> BTreeMap<String, Vec<String>> {
+    let group = |set| members(set).map(str::to_owned).collect();
+    system.profile.groups.iter().map(|(name, set)| (name.clone(), group(set))).collect()
+}
+
+fn credentials(system: &System, lowered: &Lowered) -> BTreeMap<String, CredentialEntry> {
+    let entry = |name: &String| {
+        let units = lowered.units.iter().filter(|unit| unit.entry.credentials.contains(name));
+        let credential = &system.profile.credentials[name];
+        CredentialEntry {
+            description: credential.description.clone(),
+            encrypted: credential.encrypted,
+            path: super::lower::credential_path(name, credential.encrypted),
+            units: units.map(|unit| unit.name.to_string()).collect(),
+        }
+    };
+    system.profile.credentials.keys().map(|name| (name.clone(), entry(name))).collect()
+}
