@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::members;
-use super::diagnostic::Diagnostic;
-use super::lower::Lowered;
+use super::finding::Finding;
+use super::lower::{Lowered, credential_path};
 use super::render;
 use super::system::System;
 use super::{budget, evaluate};
@@ -13,9 +13,7 @@ use crate::bundle::digest::Digest;
 use crate::bundle::manifest::{
     self, Compiler, CredentialEntry, FileEntry, FileKind, Manifest, PhaseEntry, RequiredGpu, Requirements,
 };
-
-/// What citadel wrote is not what it meant; a defect of citadel.
-pub const DEFECT: &str = "E0006";
+use crate::bundle::unit::directives::{self, Lookup};
 
 /// Renders everything and returns the bundle, or the defect that prevents it.
 pub fn assemble(
@@ -23,18 +21,15 @@ pub fn assemble(
     system: &System,
     lowered: &Lowered,
     inputs: BTreeMap<String, Digest>,
-) -> Result<Bundle, Diagnostic> {
+) -> Result<Bundle, Finding> {
     let mut files = BTreeMap::new();
     let mut entries = BTreeMap::new();
     for file in &lowered.files {
         entries.insert(file.path.clone(), file.entry());
         files.insert(file.path.clone(), file.content.clone().into_bytes());
     }
-    let renderer = render::Renderer::new(profile).map_err(|error| Diagnostic::error(DEFECT, error.to_string()))?;
     for unit in &lowered.units {
-        let text = renderer
-            .unit(unit)
-            .map_err(|error| Diagnostic::error(DEFECT, format!("{} cannot be written: {error}", unit.name)))?;
+        let text = render::unit(unit)?;
         let entry = FileEntry {
             kind: FileKind::Unit,
             target: None,
@@ -84,7 +79,7 @@ fn requirements(system: &System, lowered: &Lowered) -> Requirements {
     let own: BTreeSet<&str> = lowered.units.iter().map(|unit| unit.name.as_str()).collect();
     let mounts = system.services.iter().flat_map(|service| members(&service.spec.mounts));
     Requirements {
-        systemd: render::lowest_systemd(lowered, host.systemd),
+        systemd: lowest_systemd(lowered, host.systemd),
         host: host.name.clone(),
         cpus: host.cpus,
         memory_bytes: host.memory.0,
@@ -101,6 +96,21 @@ fn requirements(system: &System, lowered: &Lowered) -> Requirements {
         users: existing(system.profile.users.iter().map(|(name, user)| (name, user.existing))),
         groups: existing(system.profile.user_groups.iter().map(|(name, group)| (name, group.existing))),
     }
+}
+
+/// Returns the lowest version of systemd that knows every directive of the units, at most that of the host.
+fn lowest_systemd(lowered: &Lowered, host: u32) -> u32 {
+    let directives: BTreeSet<(&str, &str)> = lowered
+        .units
+        .iter()
+        .flat_map(|unit| &unit.unit.sections)
+        .flat_map(|section| section.entries.iter().map(|entry| (section.name.as_str(), entry.key.as_str())))
+        .collect();
+    let since = |(section, key)| match directives::lookup(section, key, directives::OLDEST) {
+        Lookup::TooNew { since } => since,
+        _ => directives::OLDEST,
+    };
+    directives.into_iter().map(since).max().unwrap_or(directives::OLDEST).min(host)
 }
 
 fn existing<'a>(names: impl Iterator<Item = (&'a String, bool)>) -> Vec<String> {
@@ -132,7 +142,7 @@ fn credentials(system: &System, lowered: &Lowered) -> BTreeMap<String, Credentia
         CredentialEntry {
             description: credential.description.clone(),
             encrypted: credential.encrypted,
-            path: super::lower::credential_path(name, credential.encrypted),
+            path: credential_path(name, credential.encrypted),
             units: units.map(|unit| unit.name.to_string()).collect(),
         }
     };

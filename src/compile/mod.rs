@@ -16,7 +16,8 @@ pub mod system;
 mod assemble;
 mod render;
 
-pub use assemble::DEFECT;
+/// The code of a defect of citadel.
+pub const DEFECT: &str = lower::INTERNAL.0;
 
 use std::path::Path;
 
@@ -60,7 +61,10 @@ pub fn compile(profile: &ProfilePath, limits: Limits, shown_from: &Path) -> Resu
     }
     match assemble::assemble(&profile.name, &system, &lowered, inputs) {
         Ok(bundle) => Ok(Compiled { bundle, warnings, sources }),
-        Err(defect) => Err(Box::new(Failure { diagnostics: vec![defect], sources })),
+        Err(defect) => {
+            let diagnostics = vec![locate(defect, &origins, &sources)];
+            Err(Box::new(Failure { diagnostics, sources }))
+        }
     }
 }
 
