@@ -39,7 +39,10 @@ pub struct Compiled {
 /// Compiles a profile to a bundle in memory, or returns everything that is wrong with it.
 pub fn compile(profile: &ProfilePath, limits: Limits, shown_from: &Path) -> Result<Compiled, Box<Failure>> {
     let Evaluated { profile: typed, origins, sources, inputs, warnings, .. } =
-        evaluate::evaluate(profile, limits, shown_from)?;
+        evaluate::evaluate(profile, limits, shown_from).map_err(|mut failure| {
+            by_place(&mut failure.diagnostics);
+            failure
+        })?;
     let (system, mut findings) = System::resolve(typed);
     let (lowered, refused) = lower::lower(&system);
     findings.extend(refused);

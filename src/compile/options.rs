@@ -10,6 +10,7 @@ use super::finding::OptionPath;
 #[derive(Clone, Debug, Default)]
 pub struct Reference {
     root: Node,
+    records: Vec<String>,
 }
 
 /// One option, and what is in it.
@@ -43,11 +44,11 @@ impl Reference {
     /// Reads the embedded library. An unreadable one gives an empty reference; a test shows that it is readable.
     pub fn of_library() -> Self {
         let schema = schema::of_library();
-        let mut root = Node::default();
+        let mut root = Node { kind: "Profile".to_owned(), ..Node::default() };
         if let Some(fields) = schema.records.get("Profile") {
             root.children = fields.iter().map(|field| (field.name.clone(), Node::of(field, &schema, 0))).collect();
         }
-        Reference { root }
+        Reference { root, records: schema.records.into_keys().collect() }
     }
 
     /// Returns all options in the order of the library.
@@ -61,6 +62,33 @@ impl Reference {
     pub fn names_in(&self, path: &OptionPath) -> Vec<&str> {
         let node = self.node(path);
         node.map(|node| node.children.iter().map(|(name, _)| name.as_str()).collect()).unwrap_or_default()
+    }
+
+    /// Returns the name of the record contract of an option, when it has one.
+    pub fn record_at(&self, path: &OptionPath) -> Option<&str> {
+        self.node(path).filter(|node| !node.children.is_empty()).map(|node| node.kind.as_str())
+    }
+
+    /// Returns what the value of an option has to be, in words; `None` for a contract that says it by itself.
+    pub fn wanted(&self, path: &OptionPath) -> Option<String> {
+        let node = self.node(path)?;
+        let kind = &node.kind;
+        if !node.children.is_empty() {
+            return Some("a record such as `{ … }`".to_owned());
+        }
+        match kind.as_str() {
+            "String" => Some("a string in quotes".to_owned()),
+            "Number" => Some("a number".to_owned()),
+            _ if kind.starts_with("names mapped to") => Some("a record such as `{ name = … }`".to_owned()),
+            _ if kind.starts_with("list of") => Some("a list such as `[\"…\"]`".to_owned()),
+            _ if kind.contains('`') => Some(kind.clone()),
+            _ => None,
+        }
+    }
+
+    /// Returns the names of all record contracts.
+    pub fn records(&self) -> &[String] {
+        &self.records
     }
 
     /// Returns the documentation of an option.

@@ -77,6 +77,13 @@ impl Engine {
         }
     }
 
+    /// Prepares a text of our own that looks into the library.
+    pub fn prepare_text(&mut self, text: String) -> Result<NickelValue, Error> {
+        let source = SourcePath::Path("/citadel-question.ncl".into(), InputFormat::Nickel);
+        let file = self.context.import_resolver.sources.add_string(source, text);
+        self.context.prepare_eval(file)
+    }
+
     /// Evaluates everything that will be exported.
     pub fn export(&mut self, value: NickelValue) -> Result<NickelValue, Error> {
         Ok(VirtualMachine::new(&mut self.context).eval_full_for_export(value)?)
@@ -224,7 +231,9 @@ impl Engine {
                 }
                 // What the user wrote is the cause; the library only explains.
                 labels.sort_by_key(|label| !super::origins::is_own(&label.place, &self.sources));
-                Diagnostic { code, severity, message: shown.message, labels, notes: shown.notes, help: None }
+                let folder = format!("{}/", self.shown_from.display());
+                let message = shown.message.replace(&folder, "");
+                Diagnostic { code, severity, message, labels, notes: shown.notes, help: None }
             })
             .collect()
     }

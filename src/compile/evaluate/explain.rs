@@ -3,12 +3,15 @@
 //! Nickel stops at its first error. Only after a failed export does this module walk the profile option by option, so
 //! that a correct profile pays nothing for it.
 
+use std::collections::BTreeMap;
+
 use nickel_lang_core::error::{Error, EvalError, EvalErrorKind};
 use nickel_lang_core::eval::VirtualMachine;
 use nickel_lang_core::eval::value::{Container, EnumVariantData, NickelValue, ValueContentRef};
 use nickel_lang_core::identifier::LocIdent;
 use nickel_lang_core::label::Label;
 use nickel_lang_core::position::{PosIdx, TermPos};
+use nickel_lang_core::term::RuntimeContract;
 use nickel_lang_core::term::record::FieldMetadata;
 use nickel_lang_core::typ::TypeF;
 
@@ -43,11 +46,17 @@ enum Failed {
 
 /// Returns everything that is wrong with the options of a profile; `first` is the error that its export ended with.
 pub fn explain(engine: &mut Engine, value: NickelValue, first: Error) -> Vec<Diagnostic> {
-    let mut failures = Vec::new();
-    let mut walk = Walk { failures: &mut failures, path: Vec::new(), trail: Vec::new() };
-    walk.visit(&mut VirtualMachine::new(&mut engine.context), value);
-
     let reference = Reference::of_library();
+    let contracts = contracts(engine, &reference);
+    let mut failures = Vec::new();
+    let mut walk = Walk {
+        failures: &mut failures,
+        reference: &reference,
+        contracts: &contracts,
+        path: Vec::new(),
+        trail: Vec::new(),
+    };
+    walk.visit(&mut VirtualMachine::new(&mut engine.context), value);
     let mut diagnostics: Vec<Diagnostic> = Vec::new();
     for failure in failures {
         let found = match failure {
@@ -74,8 +83,20 @@ pub fn explain(engine: &mut Engine, value: NickelValue, first: Error) -> Vec<Dia
     diagnostics
 }
 
+/// Returns the record contracts of the library by name, ready to be applied to a value.
+fn contracts(engine: &mut Engine, reference: &Reference) -> BTreeMap<String, Vec<RuntimeContract>> {
+    let fields: String = reference.records().iter().map(|name| format!("{name} | lib.{name} | optional, ")).collect();
+    let text = format!("let lib = import \"citadel/lib.ncl\" in {{ {fields} }}");
+    let Ok(value) = engine.prepare_text(text) else { return BTreeMap::new() };
+    let Ok(value) = VirtualMachine::new(&mut engine.context).eval(value) else { return BTreeMap::new() };
+    let Some(Container::Alloc(record)) = value.as_record() else { return BTreeMap::new() };
+    record.fields.iter().map(|(name, field)| (name.label().to_owned(), field.pending_contracts.clone())).collect()
+}
+
 struct Walk<'a> {
     failures: &'a mut Vec<Failed>,
+    reference: &'a Reference,
+    contracts: &'a BTreeMap<String, Vec<RuntimeContract>>,
     path: Vec<String>,
     /// Where the names on the way stand.
     trail: Vec<TermPos>,
@@ -94,7 +115,11 @@ impl Walk<'_> {
             Err(error) => {
                 machine.reset();
                 let path = OptionPath(self.path.clone());
+                let rest = self.without_unknown(&path, &error);
                 self.failures.push(Failed::Evaluation { path, trail: self.trail.clone(), error });
+                if let Some(rest) = rest {
+                    self.visit(machine, rest);
+                }
                 return;
             }
         };
@@ -127,6 +152,19 @@ impl Walk<'_> {
             }
             _ => {}
         }
+    }
+
+    /// Returns a record that was refused for its unknown options, without them, so that the rest is checked as well.
+    fn without_unknown(&self, path: &OptionPath, error: &EvalError) -> Option<NickelValue> {
+        let EvalErrorKind::BlameError { evaluated_arg: Some(value), label } = &error.error else { return None };
+        let unknown = extra_fields(Some(value), label);
+        let Some(Container::Alloc(record)) = value.as_record().filter(|_| !unknown.is_empty()) else { return None };
+        let contracts = self.contracts.get(self.reference.record_at(path)?)?;
+        let mut known = record.clone();
+        known.fields.retain(|name, _| !unknown.contains(name));
+        let position = value.pos_idx();
+        let known = NickelValue::record(known, position);
+        Some(RuntimeContract::apply_all(known, contracts.iter().cloned(), position))
     }
 
     fn inside(&mut self, name: &str, position: TermPos, visit: impl FnOnce(&mut Self)) {
@@ -191,10 +229,15 @@ fn evaluation(
         EvalErrorKind::InfiniteRecursion(..) => {
             let mut found = engine.describe(RECURSION, Error::EvalError(error));
             for diagnostic in &mut found {
-                diagnostic.message = format!("the option `{path}` depends on itself");
-                diagnostic.help = Some(
-                    "inside a record a name means the record's own field; give the outer value another name".to_owned(),
-                );
+                let (message, help) = match path.0.is_empty() {
+                    true => ("the profile depends on itself".to_owned(), "look for a file that imports itself"),
+                    false => (
+                        format!("the option `{path}` depends on itself"),
+                        "inside a record a name means the record's own field; give the outer value another name",
+                    ),
+                };
+                diagnostic.message = message;
+                diagnostic.help = Some(help.to_owned());
             }
             found
         }
@@ -246,13 +289,9 @@ fn wrong_value(
     label: &Label,
 ) -> Diagnostic {
     let said = label.diagnostics.iter().rev().find_map(|diagnostic| diagnostic.message.clone());
-    let mut found = match said {
-        Some(message) if message.starts_with("not ") => {
-            Diagnostic::error(WRONG, format!("the value of `{path}` is {message}"))
-        }
-        Some(message) => Diagnostic::error(WRONG, format!("the value of `{path}` is wrong: {message}")),
-        None => Diagnostic::error(WRONG, format!("the value of `{path}` is not {}", expected(label))),
-    };
+    let wanted = || reference.wanted(path).unwrap_or_else(|| expected(label));
+    let complaint = said.filter(|message| message.starts_with("not ")).unwrap_or_else(|| format!("not {}", wanted()));
+    let mut found = Diagnostic::error(WRONG, format!("the value of `{path}` is {complaint}"));
     let place = value
         .and_then(|value| engine.place_of_value(value))
         .filter(|place| is_own(place, engine.sources()))
