@@ -5,4 +5,5 @@ pub mod check;
 pub mod config;
 pub mod finding;
 pub mod lower;
+pub mod render;
 pub mod system;

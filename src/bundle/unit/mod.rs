@@ -1,6 +1,7 @@
 //! Unit files: their names, their text and the values in them, without knowing what a profile is.
 
 pub mod directives;
+mod escape;
 mod name;
 mod parse;
 mod value;

@@ -1,0 +1,80 @@
+//! Units and files that the profile writes out itself because no module covers them.
+
+use super::draft::Draft;
+use super::machine::Machine;
+use super::{LoweredFile, Output, RAW};
+use crate::bundle::manifest::FileKind;
+use crate::bundle::unit::UnitName;
+use crate::compile::finding::{Finding, OptionPath};
+
+/// Places below `/etc` that citadel or systemd manage, with the option that is there for them.
+const RESERVED: [(&str, &str); 3] = [
+    ("/etc/citadel/", "this folder belongs to citadel; choose another"),
+    ("/etc/systemd/system/", "write units with `units`, so that they are checked and switched like all others"),
+    ("/etc/credstore", "a secret never belongs into a profile; see `credentials`"),
+];
+
+pub(super) fn lower(machine: &Machine<'_>, out: &mut Output) {
+    units(machine, out);
+    files(machine, out);
+}
+
+fn units(machine: &Machine<'_>, out: &mut Output) {
+    for (key, raw) in &machine.system.profile.units {
+        let origin = OptionPath::new(["units"]).member(key);
+        let Some(name) = UnitName::parse(key) else {
+            out.findings.push(
+                Finding::error(RAW, format!("{key:?} is not the name of a unit"))
+                    .at(origin, "this unit")
+                    .help("write its whole name with its suffix, such as `\"backup.service\"`"),
+            );
+            continue;
+        };
+        if out.units.iter().any(|unit| unit.name == name) {
+            out.findings.push(
+                Finding::error(RAW, format!("{name} is written out, but another part of the profile makes it too"))
+                    .at(origin, "this one")
+                    .help("give one of them another name, or use `systemd` of that service for single directives"),
+            );
+            continue;
+        }
+        let sections = origin.join("sections");
+        let mut draft = Draft::new(origin, "");
+        draft.write_out(&raw.sections, &sections);
+        draft.finish(name, out, |entry| entry.phase.clone_from(&raw.phase));
+    }
+}
+
+fn files(machine: &Machine<'_>, out: &mut Output) {
+    for (path, raw) in &machine.system.profile.files {
+        let origin = OptionPath::new(["files"]).member(path);
+        if let Err((message, help)) = may_be_written(path) {
+            out.findings.push(
+                Finding::error(RAW, format!("{path:?} cannot be a file of the bundle")).at(origin, message).help(help),
+            );
+            continue;
+        }
+        out.files.push(LoweredFile {
+            path: format!("files{path}"),
+            kind: FileKind::Raw,
+            target: Some(path.clone()),
+            mode: format!("{:0>4}", raw.mode),
+            content: raw.text.clone(),
+            origin,
+        });
+    }
+}
+
+/// Returns why a file must not be written there, and what to do instead.
+fn may_be_written(path: &str) -> Result<(), (&'static str, &'static str)> {
+    if let Some((_, help)) = RESERVED.iter().find(|(place, _)| path.starts_with(place)) {
+        return Err(("citadel does not write here", help));
+    }
+    let rest = path.strip_prefix("/etc/").ok_or(("not below /etc", "files of a bundle lie below `/etc`"))?;
+    let plain = rest.split('/').all(|part| !matches!(part, "" | "." | "..")) && !rest.chars().any(char::is_control);
+    if plain && path.len() < 4096 {
+        Ok(())
+    } else {
+        Err(("not a plain path", "write it without `.`, `..` and empty parts"))
+    }
+}

@@ -1,0 +1,154 @@
+//! System users and groups, for systemd-sysusers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ENCODING, LoweredFile, Output};
+use crate::bundle::manifest::FileKind;
+use crate::compile::config::{Profile, members};
+use crate::compile::finding::{Finding, OptionPath};
+use crate::compile::render;
+use crate::compile::system::System;
+
+/// A user to make.
+struct NewUser {
+    group: String,
+    description: String,
+    home: String,
+    place: OptionPath,
+}
+
+pub(super) fn lower(system: &System, out: &mut Output) {
+    let profile = &system.profile;
+    let users = new_users(system);
+    let mut lines: Vec<[String; 6]> = Vec::new();
+    let line = |kind: &str, name: &str, id: &str| {
+        let none = || "-".to_owned();
+        [kind.to_owned(), name.to_owned(), id.to_owned(), none(), none(), none()]
+    };
+    for group in new_groups(profile, &users) {
+        lines.push(line("g", &group, "-"));
+    }
+    for (name, user) in &users {
+        // A user has a group of its own name unless another one is named, which then has to be there.
+        let id = if user.group == *name { "-".to_owned() } else { format!("-:{}", user.group) };
+        let mut fields = line("u", name, &id);
+        match (escaped(&user.description), escaped(&user.home)) {
+            (Ok(description), Ok(home)) if !user.description.contains(':') => {
+                fields[3] = description;
+                fields[4] = home;
+            }
+            (description, home) => {
+                let reason =
+                    description.err().or(home.err()).unwrap_or("\":\" cannot stand in the description of a user");
+                out.findings.push(
+                    Finding::error(ENCODING, format!("systemd-sysusers cannot be told of the user {name:?}"))
+                        .at(user.place.clone(), reason),
+                );
+                continue;
+            }
+        }
+        lines.push(fields);
+    }
+    for (name, user) in &profile.users {
+        for group in members(&user.groups) {
+            lines.push(line("m", name, group));
+        }
+    }
+    if lines.is_empty() {
+        return;
+    }
+    if let Some(content) = out.keep(render::sysusers(lines)) {
+        let target = "/etc/sysusers.d/citadel.conf";
+        let origin = OptionPath::new(["users"]);
+        out.files.push(LoweredFile::at("sysusers/citadel.conf", FileKind::Sysusers, target, content, origin));
+    }
+}
+
+/// Returns the users that citadel makes: those of the profile that do not exist, one for each service without a user,
+/// and one for each application without a user.
+fn new_users(system: &System) -> BTreeMap<String, NewUser> {
+    let profile = &system.profile;
+    let exists = |name: &str| {
+        profile.host.users.get(name) == Some(&true) || profile.users.get(name).is_some_and(|user| user.existing)
+    };
+    let mut users = BTreeMap::new();
+    for (name, user) in profile.users.iter().filter(|(_, user)| !user.existing) {
+        let new = NewUser {
+            group: user.group.clone().unwrap_or_else(|| name.clone()),
+            description: user.description.clone().unwrap_or_else(|| "managed by citadel".to_owned()),
+            home: user.home.clone().unwrap_or_else(|| "-".to_owned()),
+            place: OptionPath::new(["users", name]),
+        };
+        users.insert(name.clone(), new);
+    }
+    let apps: BTreeSet<String> = profile
+        .apps
+        .iter()
+        .filter(|(_, app)| app.enable && app.user.is_none())
+        .map(|(name, _)| format!("citadel-{name}"))
+        .collect();
+    for service in &system.services {
+        let name = &service.user.user;
+        let wanted = service.user.own || apps.contains(name);
+        if !wanted || exists(name) || users.contains_key(name) {
+            continue;
+        }
+        let home = if service.user.own && service.spec.directories.state {
+            format!("/var/lib/{}", service.unit.stem())
+        } else {
+            "-".to_owned()
+        };
+        let new = NewUser {
+            group: service.user.group.clone(),
+            description: format!("citadel {}", service.unit.stem().replace(':', " ")),
+            home,
+            place: service.origin.clone(),
+        };
+        users.insert(name.clone(), new);
+    }
+    users
+}
+
+/// Returns the groups that citadel makes, other than those that come with a user of the same name.
+fn new_groups(profile: &Profile, users: &BTreeMap<String, NewUser>) -> BTreeSet<String> {
+    let declared = profile.user_groups.iter().filter(|(_, group)| !group.existing).map(|(name, _)| name.clone());
+    declared.filter(|name| !users.contains_key(name)).collect()
+}
+
+/// Returns a field of tmpfiles.d(5) and sysusers.d(5): C escapes for everything that would end or change it, and `%%`
+/// against specifiers. The escapes are decoded first, so `%` itself cannot be one of them.
+pub(super) fn escaped(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() {
+        return Err("an empty text means that there is none");
+    }
+    if text.chars().any(char::is_control) {
+        return Err("control characters are not allowed");
+    }
+    let mut field = String::with_capacity(text.len());
+    for it in text.chars() {
+        match it {
+            '%' => field.push_str("%%"),
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '/' | '_' | '.' | ',' | ':' | '@' | '+' | '=' | '-' => field.push(it),
+            it if !it.is_ascii() && !it.is_whitespace() => field.push(it),
+            it => {
+                let mut bytes = [0; 4];
+                for byte in it.encode_utf8(&mut bytes).bytes() {
+                    field.push_str(&format!("\\x{byte:02x}"));
+                }
+            }
+        }
+    }
+    Ok(field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_cannot_end_early() {
+        assert_eq!(escaped("/a b\"c\\d%h#").as_deref(), Ok(r"/a\x20b\x22c\x5cd%%h\x23"));
+        assert!(escaped("/a\nd /etc").is_err());
+        assert!(escaped("").is_err());
+    }
+}
