@@ -21,7 +21,11 @@ pub fn apply(allow: &BTreeMap<String, String>, findings: Vec<Finding>) -> Vec<Fi
                     Some(near) => format!("did you mean {near:?}?"),
                     None => "write a code as it stands in front of a finding, such as `C0203`".to_owned(),
                 };
-                Some(Finding::error(ALLOW_UNKNOWN, format!("there is no check {code:?}")).at(place, "named here").help(help))
+                Some(
+                    Finding::error(ALLOW_UNKNOWN, format!("there is no check {code:?}"))
+                        .at(place, "named here")
+                        .help(help),
+                )
             }
             Some((known, title)) if !can_be_allowed(*known) => Some(
                 Finding::error(ALLOW_UNKNOWN, format!("{code} cannot be switched off"))

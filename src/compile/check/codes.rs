@@ -1,24 +1,39 @@
 //! The stable codes of all checks. Each has a page in `docs/checks/`.
 
 use crate::compile::finding::Code;
+use crate::compile::lower::{DIRECTIVE, ENCODING, INTERNAL, NO_PORT, RAW, WIRING};
 use crate::compile::system::{DUPLICATE, REFERENCE, WORKLOAD};
 
 /// Declares codes with their titles, in the order of the documentation.
 macro_rules! codes {
-    (known: [$(($known:expr, $known_title:literal)),+ $(,)?], $($name:ident = $code:literal, $title:literal;)+) => {
+    (
+        first: [$(($first:expr, $first_title:literal)),+ $(,)?],
+        last: [$(($last:expr, $last_title:literal)),+ $(,)?],
+        $($name:ident = $code:literal, $title:literal;)+
+    ) => {
         $(#[doc = $title] pub const $name: Code = Code($code);)+
 
         /// Every code of citadel's findings with its title, sorted by code.
-        pub const ALL: &[(Code, &str)] = &[$(($known, $known_title),)+ $(($name, $title)),+];
+        pub const ALL: &[(Code, &str)] =
+            &[$(($first, $first_title),)+ $(($name, $title),)+ $(($last, $last_title)),+];
     };
 }
 
 codes! {
-    known: [
+    first: [
         (WORKLOAD, "A service says nothing or several things about what it runs"),
         (DUPLICATE, "A name is used twice"),
         (REFERENCE, "A reference leads nowhere"),
     ],
+    last: [
+        (ENCODING, "A value cannot be written without changing its meaning"),
+        (DIRECTIVE, "A directive that is written out is none"),
+        (RAW, "A raw unit or file has a name or a place that it must not have"),
+        (NO_PORT, "A service that listens does not say where"),
+        (WIRING, "A unit cannot be wired up as the profile asks"),
+        (INTERNAL, "citadel wrote a file that it cannot read back"),
+    ],
+
     NAME = "C0104", "A name cannot be used";
     PATH = "C0105", "A path is not plain and absolute";
     ADDRESS = "C0106", "An address or network does not exist";
@@ -37,7 +52,6 @@ codes! {
     GPU_SETTING = "C0216", "A GPU setting is outside of what the device accepts";
     GPU_TWICE = "C0217", "One GPU has two names";
     GPU_MEMORY_UNKNOWN = "C0218", "A service shares a GPU and does not say how much memory it takes";
-    VLLM_EXTRA = "C0219", "An extra option of vLLM goes around an option of the profile";
 
     MEMORY_OVERCOMMITTED = "C0220", "Memory limits exceed the memory of the host";
     MEMORY_LIMITS = "C0221", "Memory limits contradict each other";
@@ -51,7 +65,6 @@ codes! {
     PHASE_ORDER = "C0234", "Two phases have the same place in the order";
     TIMER_WITHOUT_TIME = "C0235", "A timer has no time";
     TIMER_OF_RUNNING = "C0236", "A timer starts a service that runs anyway";
-    SOCKET_PLACE = "C0237", "A socket listens nowhere, or at several places";
     EXCLUSIVE_AT_BOOT = "C0238", "Services that exclude each other all start at boot";
 
     UNKNOWN_DIRECTIVE = "C0240", "systemd does not know a directive";
@@ -83,16 +96,13 @@ codes! {
     LOOKS_SECRET = "C0281", "A value looks like a secret";
     DEAD_VARIABLE = "C0285", "Nothing reads an environment variable";
     MISSPELT_VARIABLE = "C0286", "An environment variable is probably misspelt";
-    VARIABLE_NAME = "C0287", "An environment variable has a name that is none";
 
-    FILE_TARGET = "C0290", "A file may not be written there";
-    LOG_PATH = "C0292", "A log path cannot be rotated";
+    FILE_TARGET = "C0290", "A file belongs to citadel or to the system";
+    LOG_PATH = "C0292", "A log rotation names no files";
     UNSAFE_DIRECTORY = "C0293", "A directory lies in one of another user";
 
     ALLOW_UNKNOWN = "C0298", "A check cannot be switched off";
     ALLOW_UNUSED = "C0299", "A switched-off check has nothing to say";
-
-    NOT_WRITABLE = "C0301", "A value cannot be written into a unit";
 }
 
 /// Returns whether a profile may switch a check off: not where the bundle would be wrong or not be at all.
@@ -118,7 +128,10 @@ mod tests {
         let index = std::fs::read_to_string(pages.join("README.md")).unwrap();
         for (code, title) in ALL {
             let page = std::fs::read_to_string(pages.join(format!("{code}.md"))).unwrap_or_default();
-            assert!(page.starts_with(&format!("# {code}: {title}\n")), "docs/checks/{code}.md does not begin with its title");
+            assert!(
+                page.starts_with(&format!("# {code}: {title}\n")),
+                "docs/checks/{code}.md does not begin with its title"
+            );
             assert!(index.contains(&format!("[{code}]({code}.md) | {title} |")), "the index does not name {code}");
         }
     }

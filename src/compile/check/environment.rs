@@ -3,7 +3,7 @@
 use crate::compile::finding::{Finding, OptionPath, nearest};
 use crate::compile::system::{ServiceView, Workload};
 
-use super::codes::{DEAD_VARIABLE, MISSPELT_VARIABLE, NO_GPU, VARIABLE_NAME};
+use super::codes::{DEAD_VARIABLE, MISSPELT_VARIABLE, NO_GPU};
 use super::context::{Context, list};
 
 /// Variables that nothing reads, why, and what to write instead.
@@ -27,20 +27,78 @@ const OF_VLLM: &[(&str, &str)] = &[("VLLM_PORT", "port"), ("VLLM_HOST_IP", "addr
 
 /// Names that are worth a word when another one is one letter away.
 const WELL_KNOWN: &[&str] = &[
-    "ACCELERATE_USE_CPU", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "CUBLAS_WORKSPACE_CONFIG", "CUDA_CACHE_PATH",
-    "CUDA_DEVICE_MAX_CONNECTIONS", "CUDA_DEVICE_ORDER", "CUDA_HOME", "CUDA_LAUNCH_BLOCKING", "CUDA_MODULE_LOADING",
-    "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "DATABASE_URL", "DO_NOT_TRACK", "GUNICORN_CMD_ARGS", "HF_DATASETS_CACHE",
-    "HF_DATASETS_OFFLINE", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_DISABLE_TELEMETRY",
-    "HF_HUB_ENABLE_HF_TRANSFER", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH", "HTTPS_PROXY", "HTTP_PROXY",
-    "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME", "MALLOC_ARENA_MAX", "MKL_NUM_THREADS", "NCCL_ALGO", "NCCL_DEBUG",
-    "NCCL_IB_DISABLE", "NCCL_P2P_DISABLE", "NCCL_P2P_LEVEL", "NCCL_SHM_DISABLE", "NCCL_SOCKET_IFNAME",
-    "NUMBA_CACHE_DIR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED",
-    "PYTHONHOME", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTORCH_CUDA_ALLOC_CONF", "REDIS_URL",
-    "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE", "TOKENIZERS_PARALLELISM", "TORCHINDUCTOR_CACHE_DIR",
-    "TORCH_CUDA_ARCH_LIST", "TORCH_EXTENSIONS_DIR", "TORCH_HOME", "TRANSFORMERS_OFFLINE", "TRITON_CACHE_DIR",
-    "VLLM_ATTENTION_BACKEND", "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT", "VLLM_CONFIGURE_LOGGING",
-    "VLLM_ENGINE_READY_TIMEOUT_S", "VLLM_LOGGING_LEVEL", "VLLM_NO_USAGE_STATS", "VLLM_RPC_BASE_PATH",
-    "VLLM_USE_V1", "VLLM_WORKER_MULTIPROC_METHOD", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+    "ACCELERATE_USE_CPU",
+    "CELERY_BROKER_URL",
+    "CELERY_RESULT_BACKEND",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_CACHE_PATH",
+    "CUDA_DEVICE_MAX_CONNECTIONS",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_HOME",
+    "CUDA_LAUNCH_BLOCKING",
+    "CUDA_MODULE_LOADING",
+    "CUDA_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "DATABASE_URL",
+    "DO_NOT_TRACK",
+    "GUNICORN_CMD_ARGS",
+    "HF_DATASETS_CACHE",
+    "HF_DATASETS_OFFLINE",
+    "HF_ENDPOINT",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_HUB_DISABLE_TELEMETRY",
+    "HF_HUB_ENABLE_HF_TRANSFER",
+    "HF_HUB_OFFLINE",
+    "HF_TOKEN",
+    "HF_TOKEN_PATH",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "LOGNAME",
+    "MALLOC_ARENA_MAX",
+    "MKL_NUM_THREADS",
+    "NCCL_ALGO",
+    "NCCL_DEBUG",
+    "NCCL_IB_DISABLE",
+    "NCCL_P2P_DISABLE",
+    "NCCL_P2P_LEVEL",
+    "NCCL_SHM_DISABLE",
+    "NCCL_SOCKET_IFNAME",
+    "NUMBA_CACHE_DIR",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHASHSEED",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONUNBUFFERED",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "REDIS_URL",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TOKENIZERS_PARALLELISM",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TORCH_CUDA_ARCH_LIST",
+    "TORCH_EXTENSIONS_DIR",
+    "TORCH_HOME",
+    "TRANSFORMERS_OFFLINE",
+    "TRITON_CACHE_DIR",
+    "VLLM_ATTENTION_BACKEND",
+    "VLLM_CACHE_ROOT",
+    "VLLM_CONFIG_ROOT",
+    "VLLM_CONFIGURE_LOGGING",
+    "VLLM_ENGINE_READY_TIMEOUT_S",
+    "VLLM_LOGGING_LEVEL",
+    "VLLM_NO_USAGE_STATS",
+    "VLLM_RPC_BASE_PATH",
+    "VLLM_USE_V1",
+    "VLLM_WORKER_MULTIPROC_METHOD",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
 ];
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
@@ -56,13 +114,6 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn judge(service: &ServiceView, name: &str, place: OptionPath) -> Option<Finding> {
-    if !is_variable(name) {
-        return Some(
-            Finding::error(VARIABLE_NAME, format!("{name:?} is not the name of an environment variable"))
-                .at(place, "systemd would drop it")
-                .help("use letters, digits and `_`, and do not start with a digit"),
-        );
-    }
     let dead = |why: &str| {
         Finding::error(DEAD_VARIABLE, format!("nothing reads the environment variable {name}"))
             .at(place.clone(), "has no effect")
@@ -82,7 +133,10 @@ fn judge(service: &ServiceView, name: &str, place: OptionPath) -> Option<Finding
         );
     }
     if name.starts_with("CITADEL_") {
-        return Some(dead("names that begin with `CITADEL_` are citadel's own, and it has none").help("remove it, or give the variable of your own program another name"));
+        return Some(
+            dead("names that begin with `CITADEL_` are citadel's own, and it has none")
+                .help("remove it, or give the variable of your own program another name"),
+        );
     }
     let near = (name.len() >= 6 && !WELL_KNOWN.contains(&name)).then(|| misspelt(name)).flatten()?;
     Some(
@@ -96,12 +150,6 @@ fn judge(service: &ServiceView, name: &str, place: OptionPath) -> Option<Finding
 fn misspelt(name: &str) -> Option<&'static str> {
     let close = WELL_KNOWN.iter().copied().filter(|known| known.len().abs_diff(name.len()) <= 1);
     nearest(name, close).filter(|near| strsim::damerau_levenshtein(name, near) == 1)
-}
-
-pub fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|first: char| first.is_ascii_digit())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn runs_containers(service: &ServiceView) -> bool {
@@ -140,7 +188,6 @@ mod tests {
             ("CITADEL_RESTART_DELAY", "C0285", "nothing reads the environment variable CITADEL_RESTART_DELAY"),
             ("CUDA_VISIBLE_DEVICE", "C0286", "the environment variable CUDA_VISIBLE_DEVICE is probably misspelt"),
             ("PYTORCH_CUDA_ALOC_CONF", "C0286", "the environment variable PYTORCH_CUDA_ALOC_CONF is probably misspelt"),
-            ("1ST", "C0287", "\"1ST\" is not the name of an environment variable"),
         ];
         for (name, code, message) in table {
             let lines = found(json!({ "services": { "a": service(json!({ "environment": { name: "x" } })) } }));
@@ -155,7 +202,8 @@ mod tests {
 
     #[test]
     fn the_right_name_is_suggested() {
-        let found = findings(json!({ "services": { "a": service(json!({ "environment": { "CUDA_VISIBLE_DEVICE": "0" } })) } }));
+        let found =
+            findings(json!({ "services": { "a": service(json!({ "environment": { "CUDA_VISIBLE_DEVICE": "0" } })) } }));
         assert_eq!(found[0].help.as_deref(), Some("did you mean \"CUDA_VISIBLE_DEVICES\"?"));
     }
 

@@ -154,11 +154,14 @@ fn check_sharing(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 Some((one, other))
             });
             findings.extend(together.map(|(one, other)| {
-                Finding::error(GPU_NOT_SHARED, format!("{} and {} use {name}, on which one process may compute", one.key, other.key))
-                    .at(place, "one process at a time")
-                    .at(one.option("gpu.devices").member(name), "used here")
-                    .at(other.option("gpu.devices").member(name), "and here")
-                    .help("write `compute_mode = 'default`, or let the services exclude each other with `exclusive`")
+                Finding::error(
+                    GPU_NOT_SHARED,
+                    format!("{} and {} use {name}, on which one process may compute", one.key, other.key),
+                )
+                .at(place, "one process at a time")
+                .at(one.option("gpu.devices").member(name), "used here")
+                .at(other.option("gpu.devices").member(name), "and here")
+                .help("write `compute_mode = 'default`, or let the services exclude each other with `exclusive`")
             }));
         }
     }
@@ -196,7 +199,10 @@ mod tests {
     #[test]
     fn vllm_needs_a_gpu() {
         let vllm = service(json!({ "exec": null, "vllm": { "model": "/m" }, "port": 1 }));
-        assert_eq!(found(json!({ "services": { "m": vllm } })), ["C0213 error services.m.vllm: m needs a GPU and has none"]);
+        assert_eq!(
+            found(json!({ "services": { "m": vllm } })),
+            ["C0213 error services.m.vllm: m needs a GPU and has none"]
+        );
     }
 
     #[test]

@@ -192,8 +192,10 @@ mod tests {
         let lines = found(profile(json!({ "a": takes("12G", json!({})), "b": takes("12G", json!({})) })));
         assert_eq!(
             lines,
-            ["C0210 error services.a.gpu.memory: services that can run at the same time take 24.0 of the 23.5 GiB that \
-              gpu has for them"]
+            [
+                "C0210 error services.a.gpu.memory: services that can run at the same time take 24.0 of the 23.5 GiB that \
+              gpu has for them"
+            ]
         );
         assert_eq!(found(profile(json!({ "a": takes("12G", json!({})), "b": takes("11G", json!({})) }))), [""; 0]);
     }
@@ -201,11 +203,17 @@ mod tests {
     #[test]
     fn what_excludes_each_other_need_not_fit_together() {
         let alone = json!({ "exclusive": { "big": true }, "start": "manual" });
-        assert_eq!(found(profile(json!({ "a": takes("20G", alone.clone()), "b": takes("23G", alone.clone()) }))), [""; 0]);
+        assert_eq!(
+            found(profile(json!({ "a": takes("20G", alone.clone()), "b": takes("23G", alone.clone()) }))),
+            [""; 0]
+        );
         let found = findings(profile(json!({
             "a": takes("20G", alone.clone()), "b": takes("23G", alone), "c": takes("1G", json!({})),
         })));
-        assert_eq!(found[0].message, "services that can run at the same time take 24.0 of the 23.5 GiB that gpu has for them");
+        assert_eq!(
+            found[0].message,
+            "services that can run at the same time take 24.0 of the 23.5 GiB that gpu has for them"
+        );
         let blamed: Vec<String> = found[0].places.iter().map(|(path, words)| format!("{path}: {words}")).collect();
         assert_eq!(blamed, ["services.b.gpu.memory: b takes 23.0 GiB", "services.c.gpu.memory: c takes 1.0 GiB"]);
     }
@@ -218,7 +226,9 @@ mod tests {
         });
         assert_eq!(
             found(profile(json!({ "m": service(vllm) }))),
-            ["C0210 error services.m.vllm.gpu_memory_utilization: m takes 23.8 of the 23.5 GiB that gpu has for services"]
+            [
+                "C0210 error services.m.vllm.gpu_memory_utilization: m takes 23.8 of the 23.5 GiB that gpu has for services"
+            ]
         );
     }
 

@@ -17,7 +17,12 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             findings.extend(outside(origin.join("power_limit_watts"), "power limit", "W", watts, accepted));
         }
         let clocks = [
-            ("graphics_clock_mhz", "graphics clock", gpu.graphics_clock_mhz, limits(|gpu| gpu.graphics_clock_mhz.as_ref())),
+            (
+                "graphics_clock_mhz",
+                "graphics clock",
+                gpu.graphics_clock_mhz,
+                limits(|gpu| gpu.graphics_clock_mhz.as_ref()),
+            ),
             ("memory_clock_mhz", "memory clock", gpu.memory_clock_mhz, limits(|gpu| gpu.memory_clock_mhz.as_ref())),
         ];
         for (option, what, range, accepted) in clocks {

@@ -59,12 +59,13 @@ fn judge(service: &ServiceView, probe: &Probe, place: OptionPath) -> Option<Find
         (_, Some(tcp)) => tcp.port.is_none(),
         _ => false,
     };
-    if needs_port && service.spec.port.is_none() {
+    // Of a server without a port lowering reports the port, and not each of its probes.
+    let is_server = service.spec.vllm.is_some() || service.spec.gunicorn.is_some();
+    if needs_port && service.spec.port.is_none() && !is_server {
         let kind = &kinds[0];
-        let given = if service.spec.health.is_empty() && service.spec.vllm.is_some() { service.option("vllm") } else { place.clone() };
         return Some(
             Finding::error(PROBE, format!("{place} does not know which port to ask"))
-                .at(given, "neither the probe nor the service has a port")
+                .at(place.clone(), "neither the probe nor the service has a port")
                 .help(format!("give the service a `port`, or the probe one: `{kind}.port = 8000`")),
         );
     }
@@ -107,7 +108,10 @@ mod tests {
     fn a_probe_says_one_thing_and_can_do_it() {
         let table = [
             (json!({}), "services.a.health.p: services.a.health.p does not say what it probes"),
-            (json!({ "tcp": { "port": 1 }, "file": "/x" }), "services.a.health.p: services.a.health.p probes tcp and file at once"),
+            (
+                json!({ "tcp": { "port": 1 }, "file": "/x" }),
+                "services.a.health.p: services.a.health.p probes tcp and file at once",
+            ),
             (json!({ "http": {} }), "services.a.health.p: services.a.health.p does not know which port to ask"),
             (
                 json!({ "gpu_process": true }),

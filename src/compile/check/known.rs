@@ -82,8 +82,26 @@ const SYSTEM_USERS: &[&str] = &["root", "nobody"];
 
 /// Groups that every system has (systemd's `basic.conf` and `systemd-journal.conf`).
 const SYSTEM_GROUPS: &[&str] = &[
-    "root", "adm", "audio", "cdrom", "clock", "dialout", "disk", "input", "kmem", "kvm", "lp", "render", "sgx",
-    "systemd-journal", "tape", "tty", "users", "utmp", "video", "wheel",
+    "root",
+    "adm",
+    "audio",
+    "cdrom",
+    "clock",
+    "dialout",
+    "disk",
+    "input",
+    "kmem",
+    "kvm",
+    "lp",
+    "render",
+    "sgx",
+    "systemd-journal",
+    "tape",
+    "tty",
+    "users",
+    "utmp",
+    "video",
+    "wheel",
 ];
 
 pub struct Known<'a> {
@@ -176,14 +194,15 @@ pub fn is_system_unit(name: &str) -> bool {
 
 /// Returns the names of the units that follow from the profile, raw ones aside.
 pub fn generated(system: &System) -> impl Iterator<Item = String> {
-    let on_demand = system.services.iter().filter(|service| service.spec.start == Start::OnDemand).flat_map(|service| {
-        let stem = service.unit.stem();
-        [
-            format!("{stem}.{}", UnitKind::Socket.suffix()),
-            format!("{stem}-proxy.{}", UnitKind::Socket.suffix()),
-            format!("{stem}-proxy.{}", UnitKind::Service.suffix()),
-        ]
-    });
+    let on_demand =
+        system.services.iter().filter(|service| service.spec.start == Start::OnDemand).flat_map(|service| {
+            let stem = service.unit.stem();
+            [
+                format!("{stem}.{}", UnitKind::Socket.suffix()),
+                format!("{stem}-proxy.{}", UnitKind::Socket.suffix()),
+                format!("{stem}-proxy.{}", UnitKind::Service.suffix()),
+            ]
+        });
     (system.services.iter().map(|service| service.unit.to_string()))
         .chain(system.targets.values().map(ToString::to_string))
         .chain(system.timers.values().map(ToString::to_string))

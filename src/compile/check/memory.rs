@@ -56,11 +56,15 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         let together = heaviest_of(&inside);
         if let Some(max) = slice.memory_max.filter(|max| together.total > max.0) {
             findings.push(
-                blame(Finding::warning(
-                    SLICE_OVERCOMMITTED,
-                    format!("services of {key} may take {} of its {} GiB", Size(together.total).gib(), max.gib()),
+                blame(
+                    Finding::warning(
+                        SLICE_OVERCOMMITTED,
+                        format!("services of {key} may take {} of its {} GiB", Size(together.total).gib(), max.gib()),
+                    )
+                    .at(origin.join("memory_max"), "all of them together"),
+                    &inside,
+                    &together,
                 )
-                .at(origin.join("memory_max"), "all of them together"), &inside, &together)
                 .help("lower their `memory_max`, raise the one of the slice, or let some of them exclude each other"),
             );
         }
@@ -92,7 +96,8 @@ fn blame(mut finding: Finding, services: &[&ServiceView], heaviest: &Heaviest) -
         .collect();
     members.sort_by_key(|(_, max)| std::cmp::Reverse(*max));
     for (service, max) in members.iter().take(6) {
-        finding = finding.at(service.option("resources.memory_max"), format!("{} may take {} GiB", service.key, max.gib()));
+        finding =
+            finding.at(service.option("resources.memory_max"), format!("{} may take {} GiB", service.key, max.gib()));
     }
     match members.len() {
         0..=6 => finding,
@@ -122,10 +127,13 @@ fn check_limits(
     for (option, size) in [("memory_high", high), ("memory_max", max)] {
         if let Some(size) = size.filter(|size| *size > host.memory) {
             findings.push(
-                Finding::error(MEMORY_OVERCOMMITTED, format!("{key} may take {} of the host's {} GiB", size.gib(), host.memory.gib()))
-                    .at(origin.join(option), "this limit never holds")
-                    .note(format!("{} has {} GiB of memory", host.name, host.memory.gib()))
-                    .help("write less than the host has, and leave some for the system"),
+                Finding::error(
+                    MEMORY_OVERCOMMITTED,
+                    format!("{key} may take {} of the host's {} GiB", size.gib(), host.memory.gib()),
+                )
+                .at(origin.join(option), "this limit never holds")
+                .note(format!("{} has {} GiB of memory", host.name, host.memory.gib()))
+                .help("write less than the host has, and leave some for the system"),
             );
         }
     }
@@ -185,8 +193,10 @@ mod tests {
         let two = |patch: &Value| json!({ "a": takes("40G", patch.clone()), "b": takes("40G", patch.clone()) });
         assert_eq!(
             found(json!({ "services": two(&json!({})) })),
-            ["C0220 error services.a.resources.memory_max: services that can run at the same time may take 80.0 of the \
-              host's 64.0 GiB"]
+            [
+                "C0220 error services.a.resources.memory_max: services that can run at the same time may take 80.0 of the \
+              host's 64.0 GiB"
+            ]
         );
         assert_eq!(found(json!({ "services": two(&alone) })), [""; 0]);
     }

@@ -28,8 +28,8 @@ mod sandbox;
 mod secrets;
 mod starts;
 #[cfg(test)]
-mod testing;
-mod triggers;
+pub(in crate::compile) mod testing;
+mod timers;
 
 use super::finding::Finding;
 use super::lower::Lowered;
@@ -51,7 +51,7 @@ const CHECKS: &[Check] = &[
     memory::check,
     order::check,
     starts::check,
-    triggers::check,
+    timers::check,
     directives::check,
     sandbox::check,
     privileges::check,

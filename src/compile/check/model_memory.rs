@@ -10,37 +10,9 @@ use crate::compile::config::{Dtype, KvCacheDtype, ModelShape, Vllm};
 use crate::compile::finding::Finding;
 use crate::compile::system::ServiceView;
 
-use super::codes::{MODEL_TOO_LARGE, TENSOR_PARALLEL, VLLM_EXTRA};
+use super::codes::{MODEL_TOO_LARGE, TENSOR_PARALLEL};
 use super::context::Context;
 use super::gpu_memory::{share, share_option};
-
-/// Options of vLLM that the profile has itself, and what to write instead.
-const COVERED: &[(&str, &str)] = &[
-    ("model", "vllm.model"),
-    ("host", "address"),
-    ("port", "port"),
-    ("uds", "start = 'on_demand"),
-    ("tensor-parallel-size", "vllm.tensor_parallel_size"),
-    ("gpu-memory-utilization", "vllm.gpu_memory_utilization"),
-    ("device-memory-utilization", "vllm.gpu_memory_utilization"),
-    ("kv-cache-memory-bytes", "vllm.kv_cache_memory"),
-    ("max-model-len", "vllm.max_model_len"),
-    ("max-num-seqs", "vllm.max_num_seqs"),
-    ("served-model-name", "vllm.served_model_name"),
-    ("revision", "vllm.revision"),
-    ("dtype", "vllm.dtype"),
-    ("quantization", "vllm.quantization"),
-    ("kv-cache-dtype", "vllm.kv_cache_dtype"),
-    ("enable-chunked-prefill", "vllm.enable_chunked_prefill"),
-    ("enable-prefix-caching", "vllm.enable_prefix_caching"),
-    ("disable-log-stats", "vllm.log_stats"),
-    ("enable-log-requests", "vllm.log_requests"),
-    ("trust-remote-code", "vllm.trust_remote_code"),
-    ("shutdown-timeout", "vllm.shutdown_timeout"),
-    ("device-ids", "gpu.devices"),
-    ("api-key", "credentials"),
-    ("config", "the options of `vllm`"),
-];
 
 /// The memory of a model on each of its GPUs.
 struct Need {
@@ -54,7 +26,6 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for service in &context.system.services {
         let Some(vllm) = &service.spec.vllm else { continue };
         check_parallel(service, vllm, findings);
-        check_extra(service, vllm, findings);
         if let Some(shape) = &vllm.shape {
             findings.extend(check_size(context, service, vllm, shape));
         }
@@ -113,13 +84,20 @@ fn check_size(context: &Context<'_>, service: &ServiceView, vllm: &Vllm, shape: 
     let total = weights.saturating_add(cache.unwrap_or(0)).saturating_add(need.overhead);
     let mut finding = if vllm.kv_cache_memory.is_some() && fits_without_cache {
         let cache = gib(cache.unwrap_or(0));
-        Finding::error(MODEL_TOO_LARGE, format!("one sequence of {key} needs {cache} GiB of KV cache and has {}", gib(room)))
-            .at(service.option("vllm.kv_cache_memory"), format!("{} GiB", gib(room)))
+        Finding::error(
+            MODEL_TOO_LARGE,
+            format!("one sequence of {key} needs {cache} GiB of KV cache and has {}", gib(room)),
+        )
+        .at(service.option("vllm.kv_cache_memory"), format!("{} GiB", gib(room)))
     } else {
         Finding::error(MODEL_TOO_LARGE, format!("{key} needs {} GiB on each GPU and takes {}", gib(total), gib(share)))
             .at(share_option(service), format!("{} GiB of {}", gib(share), device.name))
     };
-    let split = if vllm.tensor_parallel_size > 1 { format!(" on each of {} GPUs", vllm.tensor_parallel_size) } else { String::new() };
+    let split = if vllm.tensor_parallel_size > 1 {
+        format!(" on each of {} GPUs", vllm.tensor_parallel_size)
+    } else {
+        String::new()
+    };
     finding = finding.note(format!(
         "weights{split}: {:>6} GiB{}\nKV cache:  {:>6} GiB{}\noverhead:  {:>6} GiB\ntogether:  {:>6} GiB",
         gib(weights),
@@ -170,14 +148,17 @@ fn check_parallel(service: &ServiceView, vllm: &Vllm, findings: &mut Vec<Finding
     if given > 0 && wanted != given {
         let plural = |count: u64| if count == 1 { "1 GPU".to_owned() } else { format!("{count} GPUs") };
         findings.push(
-            Finding::error(TENSOR_PARALLEL, format!("{} runs on {} and is given {}", service.key, plural(wanted), plural(given)))
-                .at(service.option("vllm.tensor_parallel_size"), format!("runs on {}", plural(wanted)))
-                .at(service.option("gpu.devices"), format!("is given {}", plural(given)))
-                .help(if tensor == wanted {
-                    format!("write `tensor_parallel_size = {given}`, or name {} in `gpu.devices`", plural(wanted))
-                } else {
-                    format!("name {} in `gpu.devices`", plural(wanted))
-                }),
+            Finding::error(
+                TENSOR_PARALLEL,
+                format!("{} runs on {} and is given {}", service.key, plural(wanted), plural(given)),
+            )
+            .at(service.option("vllm.tensor_parallel_size"), format!("runs on {}", plural(wanted)))
+            .at(service.option("gpu.devices"), format!("is given {}", plural(given)))
+            .help(if tensor == wanted {
+                format!("write `tensor_parallel_size = {given}`, or name {} in `gpu.devices`", plural(wanted))
+            } else {
+                format!("name {} in `gpu.devices`", plural(wanted))
+            }),
         );
     }
     let Some(shape) = &vllm.shape else { return };
@@ -187,34 +168,19 @@ fn check_parallel(service: &ServiceView, vllm: &Vllm, findings: &mut Vec<Finding
         Ordering::Greater => !shape.kv_heads.is_multiple_of(tensor),
     };
     if uneven {
-        let possible: Vec<String> =
-            (1..=shape.kv_heads.min(16)).filter(|size| shape.kv_heads.is_multiple_of(*size)).map(|size| size.to_string()).collect();
+        let possible: Vec<String> = (1..=shape.kv_heads.min(16))
+            .filter(|size| shape.kv_heads.is_multiple_of(*size))
+            .map(|size| size.to_string())
+            .collect();
         findings.push(
-            Finding::error(TENSOR_PARALLEL, format!("the {} KV heads of {} do not spread evenly over {tensor} GPUs", shape.kv_heads, service.key))
-                .at(service.option("vllm.tensor_parallel_size"), "split over these")
-                .at(service.option("vllm.shape.kv_heads"), "these heads")
-                .note("vLLM refuses to start then")
-                .help(format!("use one of these sizes: {}", possible.join(", "))),
-        );
-    }
-}
-
-/// Reports further options that set what the profile sets elsewhere.
-fn check_extra(service: &ServiceView, vllm: &Vllm, findings: &mut Vec<Finding>) {
-    for name in vllm.extra.keys() {
-        let plain = name.trim_start_matches('-').replace('_', "-");
-        let positive = plain.strip_prefix("no-").unwrap_or(&plain);
-        let Some((_, option)) = COVERED.iter().find(|(covered, _)| *covered == positive) else { continue };
-        let help = match *option {
-            "credentials" => "let a proxy check the clients; a key in a configuration file can be read by others".to_owned(),
-            option if option.contains(' ') => format!("use {option}"),
-            option => format!("use the option `{option}`"),
-        };
-        findings.push(
-            Finding::error(VLLM_EXTRA, format!("{name:?} of vLLM goes around an option of the profile"))
-                .at(service.option("vllm.extra").member(name), "set here")
-                .note("citadel checks budgets, ports and references by its own options")
-                .help(help),
+            Finding::error(
+                TENSOR_PARALLEL,
+                format!("the {} KV heads of {} do not spread evenly over {tensor} GPUs", shape.kv_heads, service.key),
+            )
+            .at(service.option("vllm.tensor_parallel_size"), "split over these")
+            .at(service.option("vllm.shape.kv_heads"), "these heads")
+            .note("vLLM refuses to start then")
+            .help(format!("use one of these sizes: {}", possible.join(", "))),
         );
     }
 }
@@ -253,7 +219,9 @@ mod tests {
         assert_eq!(found[0].message, "m needs 30.0 GiB on each GPU and takes 21.6");
         assert_eq!(
             found[0].notes,
-            ["weights:   13.0 GiB\nKV cache:    16.0 GiB for 131072 tokens of 128 KiB\noverhead:     1.0 GiB\ntogether:    30.0 GiB"]
+            [
+                "weights:   13.0 GiB\nKV cache:    16.0 GiB for 131072 tokens of 128 KiB\noverhead:     1.0 GiB\ntogether:    30.0 GiB"
+            ]
         );
         // 21.6 - 13.04 - 1 = 7.56 GiB of 128 KiB.
         let help = found[0].help.as_deref().unwrap();
@@ -292,13 +260,5 @@ mod tests {
         );
         let lines = found(model(json!({ "tensor_parallel_size": 3 })));
         assert!(lines[1].ends_with("the 8 KV heads of m do not spread evenly over 3 GPUs"), "{lines:?}");
-    }
-
-    #[test]
-    fn options_are_not_gone_around() {
-        assert_eq!(
-            found(model(json!({ "extra": { "max_model_len": 5, "max-num-batched-tokens": 5 } }))),
-            ["C0219 error services.m.vllm.extra.max_model_len: \"max_model_len\" of vLLM goes around an option of the profile"]
-        );
     }
 }

@@ -7,7 +7,7 @@ use crate::compile::system::DUPLICATE;
 
 use super::codes::{ADDRESS, NAME, PATH};
 use super::context::Context;
-use super::known::{generated, is_system_unit};
+use super::known::is_system_unit;
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     check_unit_keys(context, findings);
@@ -34,13 +34,6 @@ fn check_unit_keys(context: &Context<'_>, findings: &mut Vec<Finding>) {
                 findings.push(wrong_name(OptionPath::new([option]).member(key), key));
             }
         }
-    }
-    for name in profile.units.keys().filter(|name| UnitName::parse(name).is_none()) {
-        findings.push(
-            Finding::error(NAME, format!("{name:?} is not the whole name of a unit"))
-                .at(OptionPath::new(["units"]).member(name), "named here")
-                .help("write it with its suffix, from letters, digits and `:-_.@`, such as `units.\"backup.service\"`"),
-        );
     }
 }
 
@@ -202,14 +195,6 @@ fn check_units_of_others(context: &Context<'_>, findings: &mut Vec<Finding>) {
             );
         }
     }
-    let generated: std::collections::BTreeSet<String> = generated(system).collect();
-    for name in system.profile.units.keys().filter(|name| generated.contains(*name)) {
-        findings.push(
-            Finding::error(DUPLICATE, format!("{name} is made by citadel already"))
-                .at(OptionPath::new(["units"]).member(name), "and written out here")
-                .help("change the generated unit with the options of its service, such as `systemd`, or give this one another name"),
-        );
-    }
 }
 
 fn is_no_resource(unit: UnitName) -> bool {
@@ -227,12 +212,8 @@ mod tests {
         assert_eq!(
             found(json!({
                 "services": { "bad name": service(json!({})) },
-                "units": { "backup": { "sections": {} } },
             })),
-            [
-                "C0104 error services.\"bad name\": \"bad name\" cannot be used as a name",
-                "C0104 error units.backup: \"backup\" is not the whole name of a unit",
-            ]
+            ["C0104 error services.\"bad name\": \"bad name\" cannot be used as a name"]
         );
     }
 
@@ -265,12 +246,8 @@ mod tests {
             found(json!({
                 "host": { "units": { "redis.service": true } },
                 "services": { "redis": service(json!({})), "web": service(json!({})) },
-                "units": { "web.service": { "sections": {} } },
             })),
-            [
-                "C0102 error services.redis: redis.service is the name of a unit of the host already",
-                "C0102 error units.\"web.service\": web.service is made by citadel already",
-            ]
+            ["C0102 error services.redis: redis.service is the name of a unit of the host already"]
         );
     }
 }

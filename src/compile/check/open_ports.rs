@@ -17,7 +17,8 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         }
     }
     for (key, socket) in &context.system.profile.sockets {
-        let service = context.known.services.get(socket.service.as_str()).and_then(|at| context.system.services.get(*at));
+        let service =
+            context.known.services.get(socket.service.as_str()).and_then(|at| context.system.services.get(*at));
         if let Some(service) = service.filter(|_| socket.port.is_some()) {
             findings.extend(judge(service, &socket.address, OptionPath::new(["sockets", key, "address"])));
         }

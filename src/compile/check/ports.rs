@@ -170,10 +170,7 @@ mod tests {
     #[test]
     fn two_services_cannot_have_one_port() {
         let port = json!({ "port": 8000 });
-        assert_eq!(
-            two(port.clone(), port),
-            ["C0201 error services.a.port: a and b both listen on port 8000"]
-        );
+        assert_eq!(two(port.clone(), port), ["C0201 error services.a.port: a and b both listen on port 8000"]);
         assert_eq!(two(json!({ "port": 8000 }), json!({ "port": 8000, "address": "127.0.0.2" })), [""; 0]);
         assert_eq!(
             two(json!({ "port": 8000 }), json!({ "extra_ports": { "metrics": 8000 } })),

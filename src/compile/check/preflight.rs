@@ -58,11 +58,14 @@ fn kinds(check: &Preflight) -> Vec<String> {
 fn hopeless(context: &Context<'_>, service: &ServiceView, check: &Preflight, place: &OptionPath) -> Option<Finding> {
     let host = &context.system.profile.host;
     let too_much = |option: &str, wanted: Size, has: Size, of: String| {
-        (wanted > has).then(|| (option.to_owned(), format!("{of} is {} GiB in all, and {} must be free", has.gib(), wanted.gib())))
+        (wanted > has).then(|| {
+            (option.to_owned(), format!("{of} is {} GiB in all, and {} must be free", has.gib(), wanted.gib()))
+        })
     };
     let too_old = |option: &str, wanted: &Option<String>, has: &Option<String>| {
         let (wanted, has) = (wanted.as_deref()?, has.as_deref()?);
-        (version(has) < version(wanted)).then(|| (option.to_owned(), format!("the host has {has}, and {wanted} is needed")))
+        (version(has) < version(wanted))
+            .then(|| (option.to_owned(), format!("the host has {has}, and {wanted} is needed")))
     };
     let (option, reason) = None
         .or_else(|| {
@@ -73,7 +76,9 @@ fn hopeless(context: &Context<'_>, service: &ServiceView, check: &Preflight, pla
         .or_else(|| {
             let disk = check.disk_free.as_ref()?;
             let mounts = |path: &std::path::Path| host.mounts.get(path.to_str()?)?.size;
-            let size = std::path::Path::new(&disk.path).ancestors().find(|path| path.to_str().is_some_and(|path| host.mounts.contains_key(path)));
+            let size = std::path::Path::new(&disk.path)
+                .ancestors()
+                .find(|path| path.to_str().is_some_and(|path| host.mounts.contains_key(path)));
             too_much("disk_free", disk.size, size.and_then(mounts)?, format!("the file system of {}", disk.path))
         })
         .or_else(|| {
@@ -119,7 +124,10 @@ mod tests {
 
     #[test]
     fn a_check_says_one_thing() {
-        assert_eq!(of(json!({})), "C0272 error services.a.preflight.p: services.a.preflight.p does not say what it checks");
+        assert_eq!(
+            of(json!({})),
+            "C0272 error services.a.preflight.p: services.a.preflight.p does not say what it checks"
+        );
         assert_eq!(
             of(json!({ "file": "/a", "directory": "/b" })),
             "C0272 error services.a.preflight.p: services.a.preflight.p checks file and directory at once"

@@ -46,11 +46,17 @@ fn no_unit(context: &Context<'_>, name: &str, place: OptionPath) -> Finding {
     }
     let app = profile.apps.keys().find(|app| *app == name);
     if let Some(app) = app {
-        return finding.help(format!("the services of the application are {:?} and {:?}", format!("{app}-api"), format!("{app}-worker")));
+        return finding.help(format!(
+            "the services of the application are {:?} and {:?}",
+            format!("{app}-api"),
+            format!("{app}-worker")
+        ));
     }
     let help = match UnitName::parse(name) {
         Some(_) => format!("if the host has it, say so in the facts of the host: `units.{name:?} = true`"),
-        None => "name a service of this profile, or write the whole name of a unit, such as `\"redis.service\"`".to_owned(),
+        None => {
+            "name a service of this profile, or write the whole name of a unit, such as `\"redis.service\"`".to_owned()
+        }
     };
     or_help(finding, help)
 }
@@ -79,7 +85,8 @@ fn check_service(context: &Context<'_>, service: &ServiceView, findings: &mut Ve
     }
     check_phase(context, spec.phase.as_deref(), service.option("phase"), findings);
     for name in members(&spec.credentials).filter(|name| !profile.credentials.contains_key(*name)) {
-        let finding = nothing("credential", name, context.member(service, "credentials", name), keys(&profile.credentials));
+        let finding =
+            nothing("credential", name, context.member(service, "credentials", name), keys(&profile.credentials));
         findings.push(or_help(finding, format!("add it: `credentials.{name} = {{}}`")));
     }
     if let Some(ready) = spec.ready.as_deref().filter(|ready| !service.health.contains_key(*ready)) {
@@ -102,14 +109,20 @@ fn check_phase(context: &Context<'_>, phase: Option<&str>, place: OptionPath, fi
     let phases = &context.system.profile.phases;
     if let Some(phase) = phase.filter(|phase| !phases.contains_key(*phase)) {
         let next = phases.values().map(|phase| phase.order).max().map_or(1, |order| order + 1);
-        findings.push(or_help(nothing("phase", phase, place, keys(phases)), format!("add it: `phases.{phase}.order = {next}`")));
+        findings.push(or_help(
+            nothing("phase", phase, place, keys(phases)),
+            format!("add it: `phases.{phase}.order = {next}`"),
+        ));
     }
 }
 
 fn check_user(known: &Known<'_>, user: &str, place: OptionPath, findings: &mut Vec<Finding>) {
     if !known.users.contains(user) {
         let finding = nothing("user", user, place, known.users.iter().copied());
-        findings.push(or_help(finding, format!("add it: `users.{user} = {{}}`, with `existing = true` if the host has it already")));
+        findings.push(or_help(
+            finding,
+            format!("add it: `users.{user} = {{}}`, with `existing = true` if the host has it already"),
+        ));
     }
 }
 
@@ -143,7 +156,11 @@ fn check_units(context: &Context<'_>, findings: &mut Vec<Finding>) {
         if !context.known.services.contains_key(name) {
             let finding = nothing("service", name, place, context.known.services.keys().copied());
             let disabled = profile.services.get(name).is_some_and(|service| !service.enable);
-            let finding = if disabled { finding.note(format!("`services.{name}` is switched off with `enable = false`")) } else { finding };
+            let finding = if disabled {
+                finding.note(format!("`services.{name}` is switched off with `enable = false`"))
+            } else {
+                finding
+            };
             findings.push(or_help(finding, "name a service of this profile"));
         }
     };
@@ -207,7 +224,8 @@ fn check_people(context: &Context<'_>, findings: &mut Vec<Finding>) {
 fn check_mounts(context: &Context<'_>, service: &ServiceView, findings: &mut Vec<Finding>) {
     let mounts = &context.known.mounts;
     for path in members(&service.spec.mounts).filter(|path| path.starts_with('/')) {
-        let mounted = std::path::Path::new(path).ancestors().filter_map(|part| part.to_str()).any(|part| mounts.contains(part));
+        let mounted =
+            std::path::Path::new(path).ancestors().filter_map(|part| part.to_str()).any(|part| mounts.contains(part));
         if !mounted && path != "/" {
             let place = service.option("mounts").member(path);
             findings.push(no_mount(context, path, place, format!("{path} is on no mount point that is known")));
@@ -234,9 +252,28 @@ fn no_mount(context: &Context<'_>, path: &str, place: OptionPath, message: Strin
 /// Directives that the profile wrote out itself and that name units, users or slices.
 fn check_written_out(context: &Context<'_>, findings: &mut Vec<Finding>) {
     const UNITS: &[&str] = &[
-        "After", "Before", "Requires", "Requisite", "Wants", "BindsTo", "PartOf", "Upholds", "Conflicts", "OnFailure",
-        "OnSuccess", "PropagatesReloadTo", "ReloadPropagatedFrom", "PropagatesStopTo", "StopPropagatedFrom",
-        "JoinsNamespaceOf", "Sockets", "Service", "Unit", "WantedBy", "RequiredBy", "UpheldBy",
+        "After",
+        "Before",
+        "Requires",
+        "Requisite",
+        "Wants",
+        "BindsTo",
+        "PartOf",
+        "Upholds",
+        "Conflicts",
+        "OnFailure",
+        "OnSuccess",
+        "PropagatesReloadTo",
+        "ReloadPropagatedFrom",
+        "PropagatesStopTo",
+        "StopPropagatedFrom",
+        "JoinsNamespaceOf",
+        "Sockets",
+        "Service",
+        "Unit",
+        "WantedBy",
+        "RequiredBy",
+        "UpheldBy",
     ];
     for unit in &context.lowered.units {
         for (section, key, place) in &unit.written_out {
@@ -250,7 +287,8 @@ fn check_written_out(context: &Context<'_>, findings: &mut Vec<Finding>) {
                     findings.extend(unknown.map(|name| no_unit(context, name, place.clone())));
                 } else if key == "Slice" {
                     let unknown = words.filter(|name| {
-                        !context.known.is_unit(name) && UnitName::parse(name).is_some_and(|unit| unit.kind() == UnitKind::Slice)
+                        !context.known.is_unit(name)
+                            && UnitName::parse(name).is_some_and(|unit| unit.kind() == UnitKind::Slice)
                     });
                     findings.extend(unknown.map(|name| no_unit(context, name, place.clone())));
                 } else if key == "User" && !entry.value.contains('%') && !is_number(&entry.value) {
@@ -280,10 +318,19 @@ mod tests {
     #[test]
     fn each_kind_of_reference_must_lead_somewhere() {
         let table = [
-            (json!({ "after": { "redis.service": true, "network-online.target": true, "modprobe@nvidia_uvm.service": true } }), ""),
+            (
+                json!({ "after": { "redis.service": true, "network-online.target": true, "modprobe@nvidia_uvm.service": true } }),
+                "",
+            ),
             (json!({ "after": { "redis.service": true, "gone.service": false } }), ""),
-            (json!({ "after": { "redsi.service": true } }), "after.\"redsi.service\": there is no service or unit named \"redsi.service\""),
-            (json!({ "requires": { "database": true } }), "requires.database: there is no service or unit named \"database\""),
+            (
+                json!({ "after": { "redsi.service": true } }),
+                "after.\"redsi.service\": there is no service or unit named \"redsi.service\"",
+            ),
+            (
+                json!({ "requires": { "database": true } }),
+                "requires.database: there is no service or unit named \"database\"",
+            ),
             (json!({ "part_of": { "models": true } }), "part_of.models: there is no target named \"models\""),
             (json!({ "slice": "big" }), "slice: there is no slice named \"big\""),
             (json!({ "phase": "first" }), "phase: there is no phase named \"first\""),
@@ -291,11 +338,18 @@ mod tests {
             (json!({ "ready": "upp" }), "ready: there is no health probe named \"upp\""),
             (json!({ "user": "alice" }), "user: there is no user named \"alice\""),
             (json!({ "user": "nobody", "group": "video" }), ""),
-            (json!({ "supplementary_groups": { "docker": true } }), "supplementary_groups.docker: there is no group named \"docker\""),
-            (json!({ "mounts": { "/srv/models/x": true } }), "mounts.\"/srv/models/x\": /srv/models/x is on no mount point that is known"),
+            (
+                json!({ "supplementary_groups": { "docker": true } }),
+                "supplementary_groups.docker: there is no group named \"docker\"",
+            ),
+            (
+                json!({ "mounts": { "/srv/models/x": true } }),
+                "mounts.\"/srv/models/x\": /srv/models/x is on no mount point that is known",
+            ),
         ];
         for (patch, expected) in table {
-            let expected = if expected.is_empty() { String::new() } else { format!("C0103 error services.web.{expected}") };
+            let expected =
+                if expected.is_empty() { String::new() } else { format!("C0103 error services.web.{expected}") };
             assert_eq!(of(patch).join("\n"), expected);
         }
     }

@@ -25,19 +25,25 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         let Some(max_delay) = restart.max_delay else { continue };
         if max_delay < restart.delay {
             findings.push(
-                Finding::error(BACKOFF_SHRINKS, format!("the longest restart delay of {} is shorter than the first", service.key))
-                    .at(service.option("restart.max_delay"), format!("at most {max_delay}"))
-                    .at(service.option("restart.delay"), format!("at first {}", restart.delay))
-                    .help(format!("write a `max_delay` above {}, or remove it", restart.delay)),
+                Finding::error(
+                    BACKOFF_SHRINKS,
+                    format!("the longest restart delay of {} is shorter than the first", service.key),
+                )
+                .at(service.option("restart.max_delay"), format!("at most {max_delay}"))
+                .at(service.option("restart.delay"), format!("at first {}", restart.delay))
+                .help(format!("write a `max_delay` above {}, or remove it", restart.delay)),
             );
         }
         let systemd = context.system.profile.host.systemd;
         if systemd < BACKOFF_SINCE {
             findings.push(
-                Finding::warning(BACKOFF_WITHOUT_EFFECT, format!("the restart delay of {} cannot grow on this host", service.key))
-                    .at(service.option("restart.max_delay"), "left out")
-                    .note(format!("the host has systemd {systemd}; delays grow since {BACKOFF_SINCE}"))
-                    .help(format!("remove it; every pause is then {}", restart.delay)),
+                Finding::warning(
+                    BACKOFF_WITHOUT_EFFECT,
+                    format!("the restart delay of {} cannot grow on this host", service.key),
+                )
+                .at(service.option("restart.max_delay"), "left out")
+                .note(format!("the host has systemd {systemd}; delays grow since {BACKOFF_SINCE}"))
+                .help(format!("remove it; every pause is then {}", restart.delay)),
             );
         }
     }
@@ -74,11 +80,18 @@ fn check_limit(service: &ServiceView) -> Option<Finding> {
     }
     let slow = pauses + service.start_timeout.0 * starts;
     (slow >= window.0).then(|| {
-        Finding::warning(LIMIT_NEVER_TRIGGERS, format!("the start limit of {key} does not trigger when it fails slowly"))
-            .at(place, format!("a window of {window}"))
-            .at(service.option("restart.max_starts"), format!("{starts} starts"))
-            .note(format!("a start may take {}, so {starts} of them with their pauses take up to {}", service.start_timeout, whole(slow)))
-            .help(format!("remove `window`, so that it fits, or write at least `window = \"{longest}\"`"))
+        Finding::warning(
+            LIMIT_NEVER_TRIGGERS,
+            format!("the start limit of {key} does not trigger when it fails slowly"),
+        )
+        .at(place, format!("a window of {window}"))
+        .at(service.option("restart.max_starts"), format!("{starts} starts"))
+        .note(format!(
+            "a start may take {}, so {starts} of them with their pauses take up to {}",
+            service.start_timeout,
+            whole(slow)
+        ))
+        .help(format!("remove `window`, so that it fits, or write at least `window = \"{longest}\"`"))
     })
 }
 

@@ -200,8 +200,11 @@ fn promises_secret(name: &str) -> bool {
 
 /// Returns whether a value under such a name is the secret itself, not a path, a reference or a setting.
 fn looks_secret(name: &str, value: &str) -> bool {
-    let reference = value.starts_with(['/', '$', '%', '{', '<', '~', '@']) || value.contains("://") || value.contains("$CREDENTIALS");
-    let setting = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') || value.contains(char::is_whitespace);
+    let reference = value.starts_with(['/', '$', '%', '{', '<', '~', '@'])
+        || value.contains("://")
+        || value.contains("$CREDENTIALS");
+    let setting =
+        value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') || value.contains(char::is_whitespace);
     if reference || setting || value.len() < 6 {
         return false;
     }
@@ -241,7 +244,10 @@ mod tests {
         let token = token();
         for (patch, place) in [
             (json!({ "environment": { "ANYTHING": token } }), "services.a.environment.ANYTHING"),
-            (json!({ "exec": { "command": ["/bin/x", "--header", format!("Bearer {token}")] } }), "services.a.exec.command"),
+            (
+                json!({ "exec": { "command": ["/bin/x", "--header", format!("Bearer {token}")] } }),
+                "services.a.exec.command",
+            ),
             (json!({ "systemd": { "Service": { "X-Note": token } } }), "services.a.systemd.Service.X-Note"),
         ] {
             let lines: Vec<String> = of(patch).into_iter().filter(|line| line.starts_with("C028")).collect();

@@ -58,13 +58,15 @@ fn check_contradictions(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for service in &context.system.services {
         for (option, set) in [("requires", &service.spec.requires), ("wants", &service.spec.wants)] {
             for name in members(set) {
-                let Some(other) = context.known.services.get(name).and_then(|at| context.system.services.get(*at)) else {
+                let Some(other) = context.known.services.get(name).and_then(|at| context.system.services.get(*at))
+                else {
                     continue;
                 };
                 if !context.system.exclude_each_other(service, other) {
                     continue;
                 }
-                let shared = members(&service.spec.exclusive).find(|group| other.spec.exclusive.get(*group) == Some(&true));
+                let shared =
+                    members(&service.spec.exclusive).find(|group| other.spec.exclusive.get(*group) == Some(&true));
                 let group = service.option("exclusive").member(shared.unwrap_or_default());
                 findings.push(
                     Finding::error(CONTRADICTION, format!("{} needs {name}, and both exclude each other", service.key))
@@ -81,31 +83,17 @@ fn check_contradictions(context: &Context<'_>, findings: &mut Vec<Finding>) {
 fn check_on_demand(service: &ServiceView) -> Option<Finding> {
     let key = &service.key;
     let place = service.option("start");
-    let finding = |reason: &str| Finding::error(ON_DEMAND, format!("{key} cannot be started by a connection: {reason}")).at(place.clone(), "on demand");
-    let no_server = match service.workload()? {
-        Workload::Celery(_) => Some("a Celery worker takes no connections"),
-        Workload::Runtime(_) => Some("a part of citadel itself takes no connections"),
-        _ if service.is_oneshot() => Some("a oneshot takes no connections"),
-        _ => None,
+    let reason = match service.workload()? {
+        Workload::Celery(_) => "a Celery worker takes no connections",
+        Workload::Runtime(_) => "a part of citadel itself takes no connections",
+        _ if service.is_oneshot() => "a oneshot takes no connections",
+        _ => return None,
     };
-    if let Some(reason) = no_server {
-        return Some(finding(reason).help("write `start = 'boot` or `start = 'manual`"));
-    }
-    if service.spec.port.is_none() {
-        return Some(
-            finding("it has no port").note("systemd listens on the port of the service until the first connection").help("give it a `port`"),
-        );
-    }
-    let Workload::Exec(exec) = service.workload()? else { return None };
-    let socket = service.backend_socket()?;
-    let knows = exec.command.iter().any(|argument| argument.contains(&socket))
-        || service.spec.environment.values().any(|value| value.as_str().is_some_and(|text| text.contains(&socket)));
-    (!knows).then(|| {
-        finding("its program is not told to listen on its socket")
-            .at(service.option("exec.command"), "this program")
-            .note(format!("the port belongs to a proxy, which hands connections over at {socket}"))
-            .help(format!("make the program listen on the Unix socket {socket}, by an argument or an environment variable"))
-    })
+    Some(
+        Finding::error(ON_DEMAND, format!("{key} cannot be started by a connection: {reason}"))
+            .at(place, "on demand")
+            .help("write `start = 'boot` or `start = 'manual`"),
+    )
 }
 
 fn check_phases(context: &Context<'_>, findings: &mut Vec<Finding>) {
@@ -113,7 +101,8 @@ fn check_phases(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let place = |name: &str| OptionPath::new(["phases"]).member(name).join("order");
     for (name, phase) in &context.system.profile.phases {
         if let Some(first) = seen.insert(phase.order, name) {
-            let free = (phase.order..).find(|order| context.system.profile.phases.values().all(|it| it.order != *order));
+            let free =
+                (phase.order..).find(|order| context.system.profile.phases.values().all(|it| it.order != *order));
             findings.push(
                 Finding::error(PHASE_ORDER, format!("the phases {first} and {name} have the same place in the order"))
                     .at(place(name), "this one")
@@ -154,22 +143,18 @@ mod tests {
 
     #[test]
     fn a_service_on_demand_takes_connections() {
-        let table = [
-            (json!({ "start": "on_demand" }), "it has no port"),
-            (json!({ "start": "on_demand", "port": 1 }), "its program is not told to listen on its socket"),
-            (
-                json!({ "start": "on_demand", "port": 1, "exec": { "type": "oneshot" } }),
-                "a oneshot takes no connections",
-            ),
-        ];
-        for (patch, reason) in table {
+        let oneshot = json!({ "start": "on_demand", "port": 1, "exec": { "type": "oneshot" } });
+        let celery = json!({ "start": "on_demand", "port": 1, "exec": null, "celery": {} });
+        for (patch, who) in [(oneshot, "a oneshot"), (celery, "a Celery worker")] {
             assert_eq!(
                 found(json!({ "services": { "a": service(patch) } })),
-                [format!("C0232 error services.a.start: a cannot be started by a connection: {reason}")]
+                [format!(
+                    "C0232 error services.a.start: a cannot be started by a connection: {who} takes no connections"
+                )]
             );
         }
-        let told = json!({ "start": "on_demand", "port": 1, "environment": { "SOCKET": "/run/a/backend.sock" } });
-        assert_eq!(found(json!({ "services": { "a": service(told) } })), [""; 0]);
+        let server = json!({ "start": "on_demand", "port": 1 });
+        assert_eq!(found(json!({ "services": { "a": service(server) } })), [""; 0]);
     }
 
     #[test]
