@@ -20,38 +20,27 @@ struct NewUser {
 pub(super) fn lower(system: &System, out: &mut Output) {
     let profile = &system.profile;
     let users = new_users(system);
-    let mut lines: Vec<[String; 6]> = Vec::new();
-    let line = |kind: &str, name: &str, id: &str| {
-        let none = || "-".to_owned();
-        [kind.to_owned(), name.to_owned(), id.to_owned(), none(), none(), none()]
-    };
-    for group in new_groups(profile, &users) {
-        lines.push(line("g", &group, "-"));
-    }
+    let mut lines: Vec<String> = new_groups(profile, &users).iter().map(|group| format!("g {group} -")).collect();
     for (name, user) in &users {
         // A user has a group of its own name unless another one is named, which then has to be there.
         let id = if user.group == *name { "-".to_owned() } else { format!("-:{}", user.group) };
-        let mut fields = line("u", name, &id);
         match (quoted(&user.description), home(&user.home)) {
             (Ok(description), Ok(home)) if !user.description.contains(':') => {
-                fields[3] = description;
-                fields[4] = home;
+                lines.push(format!("u {name} {id} {description} {home} -"));
             }
             (description, home) => {
-                let reason =
-                    description.err().or(home.err()).unwrap_or("\":\" cannot stand in the description of a user");
+                let colon = "\":\" cannot stand in the description of a user";
+                let reason = description.err().or(home.err()).unwrap_or(colon);
                 out.findings.push(
                     Finding::error(ENCODING, format!("systemd-sysusers cannot be told of the user {name:?}"))
                         .at(user.place.clone(), reason),
                 );
-                continue;
             }
         }
-        lines.push(fields);
     }
     for (name, user) in &profile.users {
         for group in members(&user.groups) {
-            lines.push(line("m", name, group));
+            lines.push(format!("m {name} {group}"));
         }
     }
     if lines.is_empty() {
