@@ -109,7 +109,7 @@ fn graph<'a>(context: &Context<'a>) -> Graph<'a> {
     for (waiter, awaited) in SYSTEM_ORDER {
         graph.waits(waiter, awaited);
     }
-    let mut after: HashSet<(&str, &str)> = HashSet::new();
+    let mut after: BTreeSet<(&str, &str)> = BTreeSet::new();
     for unit in &context.lowered.units {
         let name = unit.name.as_str();
         after.extend(words(unit, "After").map(|other| (name, other)));
