@@ -44,7 +44,8 @@ fn judge(service: &ServiceView, probe: &Probe, place: OptionPath) -> Option<Find
         ("gpu_process", probe.gpu_process == Some(true)),
     ]
     .into_iter()
-    .filter_map(|(name, present)| present.then(|| name.to_owned()))
+    .filter(|(_, present)| *present)
+    .map(|(name, _)| name.to_owned())
     .collect();
     if kinds.len() != 1 {
         let finding = match kinds.len() {

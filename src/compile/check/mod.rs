@@ -16,6 +16,7 @@ mod health;
 mod known;
 pub(in crate::compile) mod memory;
 mod model_memory;
+mod mounts;
 mod names;
 mod open_ports;
 mod order;
@@ -42,6 +43,7 @@ type Check = fn(&Context<'_>, &mut Vec<Finding>);
 const CHECKS: &[Check] = &[
     names::check,
     references::check,
+    mounts::check,
     ports::check,
     open_ports::check,
     gpu_devices::check,

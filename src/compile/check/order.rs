@@ -289,10 +289,10 @@ fn place_of(context: &Context<'_>, waiter: &str, awaited: &str) -> Option<Option
                 }
             }
         }
-        if unit == Some(awaited) {
-            if let Some(name) = in_set(&target.part_of, waiter) {
-                return Some(origin.join("part_of").member(&name));
-            }
+        if unit == Some(awaited)
+            && let Some(name) = in_set(&target.part_of, waiter)
+        {
+            return Some(origin.join("part_of").member(&name));
         }
     }
     written_out(context, waiter, awaited, &["After", "Wants", "Requires"])
