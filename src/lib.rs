@@ -4,4 +4,6 @@
 
 pub mod bundle;
 #[cfg(feature = "compiler")]
+pub mod cli;
+#[cfg(feature = "compiler")]
 pub mod compile;

@@ -5,4 +5,38 @@ pub mod digest;
 pub mod env_file;
 pub mod manifest;
 pub mod quantity;
+pub mod read;
 pub mod unit;
+pub mod write;
+
+use std::collections::BTreeMap;
+
+use self::digest::Digest;
+use self::manifest::Manifest;
+
+/// A whole bundle in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bundle {
+    pub manifest: Manifest,
+    /// The content of every file of the manifest, by its path in the bundle.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Bundle {
+    /// Returns the text of the manifest's file; the same manifest always gives the same bytes.
+    pub fn manifest_text(&self) -> Vec<u8> {
+        manifest_text(&self.manifest)
+    }
+
+    /// Returns the identity of the bundle: the digest of its manifest, which holds the digests of everything else.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.manifest_text())
+    }
+}
+
+fn manifest_text(manifest: &Manifest) -> Vec<u8> {
+    // Maps have strings for keys and numbers are finite, so there is nothing that JSON could not say.
+    let mut text = serde_json::to_vec_pretty(manifest).unwrap_or_default();
+    text.push(b'\n');
+    text
+}

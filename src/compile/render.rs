@@ -74,7 +74,7 @@ pub fn unit(unit: &LoweredUnit) -> Result<String, Finding> {
         .map(|section| {
             let mut groups: Vec<(&str, Vec<Value>)> = Vec::new();
             for entry in &section.entries {
-                let title = group(&entry.key);
+                let title = group(&section.name, &entry.key);
                 let line = context! { key => encoded(&entry.key), value => encoded(&entry.value) };
                 match groups.last_mut() {
                     Some((last, lines)) if *last == title => lines.push(line),
@@ -105,7 +105,10 @@ fn comment(origin: &OptionPath) -> Value {
 }
 
 /// Returns the heading that a directive stands under, for people; none for those at the top of a section.
-fn group(key: &str) -> &'static str {
+fn group(section: &str, key: &str) -> &'static str {
+    if matches!(section, "Unit" | "Install") {
+        return "";
+    }
     if key.starts_with("Limit") || RESOURCES.contains(&key) {
         return "Resources";
     }
@@ -142,7 +145,7 @@ const RESOURCES: [&str; 9] = [
 
 const IDENTITY: [&str; 5] = ["EnvironmentFile", "Group", "Sockets", "SupplementaryGroups", "User"];
 
-const SANDBOX: [&str; 19] = [
+const SANDBOX: [&str; 20] = [
     "AmbientCapabilities",
     "CapabilityBoundingSet",
     "DeviceAllow",
@@ -153,6 +156,7 @@ const SANDBOX: [&str; 19] = [
     "LockPersonality",
     "MemoryDenyWriteExecute",
     "NoNewPrivileges",
+    "ProcSubset",
     "ReadWritePaths",
     "RemoveIPC",
     "RestrictAddressFamilies",

@@ -46,7 +46,10 @@ fn defaults(system: &System, service: &ServiceView) -> BTreeMap<String, String> 
         return variables;
     }
     let state = spec.directories.state.then(|| format!("/var/lib/{stem}"));
-    let cache = spec.directories.cache.then(|| format!("/var/cache/{stem}")).or_else(|| state.clone());
+    // A cache that the profile puts elsewhere takes the others with it.
+    let elsewhere = spec.environment.get("XDG_CACHE_HOME").and_then(Json::as_str).map(str::to_owned);
+    let own = spec.directories.cache.then(|| format!("/var/cache/{stem}"));
+    let cache = elsewhere.or(own).or_else(|| state.clone());
     let home_is_hidden = matches!(spec.sandbox.protect_home, ProtectHome::Yes | ProtectHome::Tmpfs);
     if let Some(state) = state.as_ref().filter(|_| home_is_hidden) {
         set("HOME", state.clone());

@@ -154,9 +154,10 @@ fn identity(draft: &mut Draft, system: &System, service: &ServiceView, environme
     if !groups.is_empty() {
         draft.own("SupplementaryGroups", words(groups), "supplementary_groups");
     }
-    let own = spec.directories.state.then(|| format!("/var/lib/{stem}"));
+    let directories = own_directories(service);
+    let own = directories.state.then(|| format!("/var/lib/{stem}"));
     draft.own_if("WorkingDirectory", spec.working_directory.clone().or(own).map(Value::Path), "working_directory");
-    let OwnDirectories { state, cache, logs, runtime } = spec.directories;
+    let OwnDirectories { state, cache, logs, runtime } = directories;
     let runtime = runtime || service.backend_socket().is_some();
     for (wanted, key, mode) in [
         (state, "StateDirectory", "0700"),
@@ -188,6 +189,16 @@ fn identity(draft: &mut Draft, system: &System, service: &ServiceView, environme
     let sockets = system.profile.sockets.iter().filter(|(_, socket)| socket.service == service.key && !socket.accept);
     for unit in sockets.filter_map(|(key, _)| system.sockets.get(key)) {
         draft.own("Sockets", Value::Units(vec![unit.clone()]), "");
+    }
+}
+
+/// Returns the directories that a service gets; the parts of citadel itself have nothing to cache.
+fn own_directories(service: &ServiceView) -> OwnDirectories {
+    let wanted = &service.spec.directories;
+    match service.spec.runtime {
+        Some(Runtime::Storage) => OwnDirectories { state: false, cache: false, logs: false, runtime: false },
+        Some(Runtime::Gpu | Runtime::Monitor) => OwnDirectories { cache: false, ..wanted.clone() },
+        None => wanted.clone(),
     }
 }
 

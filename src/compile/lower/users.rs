@@ -32,7 +32,7 @@ pub(super) fn lower(system: &System, out: &mut Output) {
         // A user has a group of its own name unless another one is named, which then has to be there.
         let id = if user.group == *name { "-".to_owned() } else { format!("-:{}", user.group) };
         let mut fields = line("u", name, &id);
-        match (escaped(&user.description), escaped(&user.home)) {
+        match (quoted(&user.description), escaped(&user.home)) {
             (Ok(description), Ok(home)) if !user.description.contains(':') => {
                 fields[3] = description;
                 fields[4] = home;
@@ -81,16 +81,16 @@ fn new_users(system: &System) -> BTreeMap<String, NewUser> {
         };
         users.insert(name.clone(), new);
     }
-    let apps: BTreeSet<String> = profile
+    let apps: BTreeMap<String, &String> = profile
         .apps
         .iter()
         .filter(|(_, app)| app.enable && app.user.is_none())
-        .map(|(name, _)| format!("citadel-{name}"))
+        .map(|(name, _)| (format!("citadel-{name}"), name))
         .collect();
     for service in &system.services {
         let name = &service.user.user;
-        let wanted = service.user.own || apps.contains(name);
-        if !wanted || exists(name) || users.contains_key(name) {
+        let app = apps.get(name).filter(|_| !service.user.own);
+        if (!service.user.own && app.is_none()) || exists(name) || users.contains_key(name) {
             continue;
         }
         let home = if service.user.own && service.spec.directories.state {
@@ -100,7 +100,10 @@ fn new_users(system: &System) -> BTreeMap<String, NewUser> {
         };
         let new = NewUser {
             group: service.user.group.clone(),
-            description: format!("citadel {}", service.unit.stem().replace(':', " ")),
+            description: app.map_or_else(
+                || format!("Service {} of citadel", service.unit.stem().replace(':', " ")),
+                |app| format!("Application {} of citadel", app.replace(':', " ")),
+            ),
             home,
             place: service.origin.clone(),
         };
@@ -141,6 +144,23 @@ pub(super) fn escaped(text: &str) -> Result<String, &'static str> {
     Ok(field)
 }
 
+/// Returns a field for people, in double quotes.
+fn quoted(text: &str) -> Result<String, &'static str> {
+    if text.chars().any(char::is_control) {
+        return Err("control characters are not allowed");
+    }
+    let mut field = String::from("\"");
+    for it in text.chars() {
+        match it {
+            '%' => field.push_str("%%"),
+            '"' | '\\' => field.extend(['\\', it]),
+            it => field.push(it),
+        }
+    }
+    field.push('"');
+    Ok(field)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +170,7 @@ mod tests {
         assert_eq!(escaped("/a b\"c\\d%h#").as_deref(), Ok(r"/a\x20b\x22c\x5cd%%h\x23"));
         assert!(escaped("/a\nd /etc").is_err());
         assert!(escaped("").is_err());
+        assert_eq!(quoted("a \"b\" \\ 5%").as_deref(), Ok(r#""a \"b\" \\ 5%%""#));
+        assert!(quoted("a\nu root2 0").is_err());
     }
 }

@@ -1,0 +1,94 @@
+//! Where messages go, and in which form: results to standard output, problems to standard error, or both as JSON lines.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde_json::{Value, json};
+
+use super::{Color, MessageFormat};
+use crate::compile::diagnostic::{Diagnostic, Severity, Sources};
+use crate::compile::evaluate::Failure;
+
+pub struct Output {
+    format: MessageFormat,
+    colour: bool,
+}
+
+impl Output {
+    pub fn new(format: MessageFormat, colour: Color) -> Self {
+        let colour = match colour {
+            Color::Always => true,
+            Color::Never => false,
+            // https://no-color.org
+            Color::Auto => {
+                io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        };
+        Output { format, colour }
+    }
+
+    /// Writes a result: text for people, or a JSON object.
+    pub fn result(&self, text: &str, json: impl FnOnce() -> Value) {
+        match self.format {
+            MessageFormat::Human => write_out(text),
+            MessageFormat::Json => write_out(&json().to_string()),
+        }
+    }
+
+    /// Writes one problem.
+    pub fn diagnostic(&self, diagnostic: &Diagnostic, sources: &Sources) {
+        match self.format {
+            MessageFormat::Human => write_err(&diagnostic.render(sources, self.colour)),
+            MessageFormat::Json => write_out(&diagnostic.to_json(sources).to_string()),
+        }
+    }
+
+    /// Writes all problems of a failure and how many there were.
+    pub fn failure(&self, failure: &Failure) {
+        for diagnostic in &failure.diagnostics {
+            self.diagnostic(diagnostic, &failure.sources);
+        }
+        let errors = failure.diagnostics.iter().filter(|it| it.severity == Severity::Error).count();
+        if errors > 1 && self.format == MessageFormat::Human {
+            write_err(&format!("{errors} errors; nothing was written"));
+        }
+    }
+
+    /// Writes an error that has no place in a file.
+    pub fn error(&self, code: &'static str, message: &str, help: Option<&str>) {
+        let mut diagnostic = Diagnostic::error(code, message);
+        diagnostic.help = help.map(str::to_owned);
+        self.diagnostic(&diagnostic, &Sources::default());
+    }
+
+    /// Writes a hint that is neither a result nor a problem.
+    pub fn hint(&self, text: &str) {
+        match self.format {
+            MessageFormat::Human => write_err(&format!("note: {text}")),
+            MessageFormat::Json => write_out(&json!({ "type": "hint", "message": text }).to_string()),
+        }
+    }
+
+    /// Returns the diagnostics in both forms, to show them again later.
+    pub fn keep(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<(String, Value)> {
+        diagnostics.iter().map(|it| (it.render(sources, false), it.to_json(sources))).collect()
+    }
+
+    /// Shows diagnostics that were kept.
+    pub fn replay(&self, kept: &[(String, Value)]) {
+        for (text, json) in kept {
+            match self.format {
+                MessageFormat::Human => write_err(text),
+                MessageFormat::Json => write_out(&json.to_string()),
+            }
+        }
+    }
+}
+
+/// Writes a text and a line end; a reader that went away is no error.
+fn write_out(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{}", text.trim_end_matches('\n'));
+}
+
+fn write_err(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+}
