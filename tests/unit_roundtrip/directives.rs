@@ -40,8 +40,11 @@ fn names() -> BTreeSet<&'static str> {
     TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split('\t').next()).collect()
 }
 
+/// What systemd says about each line.
+type Judged = BTreeMap<Line, Option<Complaint>>;
+
 /// Returns what systemd says about each of these lines.
-fn judged(lines: &[Line]) -> Result<BTreeMap<Line, Option<Complaint>>, String> {
+fn judged(lines: &[Line]) -> Result<Judged, String> {
     let mut groups: BTreeMap<_, Vec<Line>> = BTreeMap::new();
     for line in lines {
         groups.entry((line.section, line.name)).or_default().push(*line);
@@ -54,7 +57,7 @@ fn judged(lines: &[Line]) -> Result<BTreeMap<Line, Option<Complaint>>, String> {
 }
 
 /// Puts each group into one unit; returns with the judgements the groups that systemd gave up reading.
-fn judged_together(groups: Vec<Vec<Line>>) -> Result<(BTreeMap<Line, Option<Complaint>>, Vec<Line>), String> {
+fn judged_together(groups: Vec<Vec<Line>>) -> Result<(Judged, Vec<Line>), String> {
     let mut units = BTreeMap::new();
     let mut drafts = Vec::new();
     for (number, group) in groups.into_iter().enumerate() {

@@ -281,11 +281,8 @@ fn services_get_their_variables_arguments_names_and_credentials() {
             names.push(name);
         }
     }
-    let show: String = (0..names.len())
-        .map(|number| {
-            format!("systemctl show --value --property=SyslogIdentifier name{number}.service >>/citadel/out/names\n")
-        })
-        .collect();
+    let named: String = (0..names.len()).map(|number| format!(" name{number}.service")).collect();
+    let show = format!("systemctl show --value --property=SyslogIdentifier{named} >/citadel/out/names");
 
     if let Err(reason) = machine.run(&services, &show) {
         return systemd::skip(TEST, &reason);
@@ -306,7 +303,8 @@ fn services_get_their_variables_arguments_names_and_credentials() {
     for (id, path) in &loaded {
         assert_eq!(&machine.read_text(&format!("credentials/{id}")), path);
     }
-    assert_eq!(machine.read_text("names").split_terminator('\n').collect::<Vec<_>>(), names);
+    let read = machine.read_text("names");
+    assert_eq!(read.trim_end_matches('\n').split("\n\n").collect::<Vec<_>>(), names);
 }
 
 #[test]
