@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::{Session, exit};
-use crate::compile::diagnostic::{Diagnostic, Sources};
+use crate::compile::diagnostic::{Diagnostic, SourceKind, Sources};
 use crate::compile::evaluate::{self, origins::Origins};
 use crate::compile::finding::{OptionPath, nearest};
 
@@ -76,7 +76,7 @@ fn collect(path: &OptionPath, value: &Value, origins: Option<&Origins>, sources:
         _ => {
             let place = origins.and_then(Origins::written_at);
             let source = place.and_then(|place| sources.get(place.source));
-            let default = source.is_none_or(|source| source.library && !source.name.contains("/stacks/"));
+            let default = source.is_none_or(|source| source.kind == SourceKind::Library);
             let from = match (place, source) {
                 (Some(place), Some(source)) if !default => format!("{}:{}", source.name, sources.line_column(place).0),
                 _ => "default".to_owned(),

@@ -16,8 +16,18 @@ pub struct Source {
     /// The name that people see: a path, or `<citadel>/…` for the embedded library.
     pub name: String,
     pub text: Arc<str>,
-    /// It belongs to the module library and not to the user.
-    pub library: bool,
+    pub kind: SourceKind,
+}
+
+/// Whose text it is; an option is best explained by what stands earlier in this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SourceKind {
+    /// The user's own.
+    Own,
+    /// A stack of the module library: values that the user took over by importing it.
+    Stack,
+    /// Contracts and helpers of the module library, and Nickel's own library.
+    Library,
 }
 
 /// All texts of one evaluation.
@@ -204,7 +214,7 @@ mod tests {
     #[test]
     fn lines_and_columns_count_from_one_in_characters() {
         let mut sources = Sources::default();
-        let source = sources.add(Source { name: "a".into(), text: "ä\nöx".into(), library: false });
+        let source = sources.add(Source { name: "a".into(), text: "ä\nöx".into(), kind: SourceKind::Own });
         assert_eq!(sources.line_column(&Place { source, range: 5..6 }), (2, 2));
         assert_eq!(sources.line_column(&Place { source, range: 900..900 }), (2, 3));
     }

@@ -83,7 +83,12 @@ fn locate(finding: Finding, origins: &Origins, sources: &Sources) -> Diagnostic 
     };
     for (path, words) in finding.places {
         match origins.find(&path, sources) {
-            Some(place) => diagnostic = diagnostic.at(place, words),
+            // Two options that are both left to their defaults are shown where the service stands.
+            Some(place) => match diagnostic.labels.iter_mut().find(|label| label.place == place) {
+                Some(label) if !label.words.contains(&words) => label.words = format!("{}; {words}", label.words),
+                Some(_) => {}
+                None => diagnostic = diagnostic.at(place, words),
+            },
             None => diagnostic.notes.push(format!("{path}: {words}")),
         }
     }

@@ -17,7 +17,7 @@ use nickel_lang_core::position::{PosIdx, TermPos};
 use super::library;
 use super::origins::Origins;
 use crate::bundle::digest::Digest;
-use crate::compile::diagnostic::{Diagnostic, Label, Place, Source, Sources};
+use crate::compile::diagnostic::{Diagnostic, Label, Place, Source, SourceKind, Sources};
 use crate::compile::finding::Severity;
 use crate::compile::project::Project;
 
@@ -179,7 +179,13 @@ impl Engine {
             (Some(path), None) => path.strip_prefix(&self.shown_from).unwrap_or(path).display().to_string(),
             (None, None) => format!("<{}>", files.name(file).to_string_lossy().trim_matches(['<', '>'])),
         };
-        let source = Source { name, text: files.clone_source(file), library: library.is_some() || path.is_none() };
+        let kind = match library {
+            Some(name) if library::is_stack(name) => SourceKind::Stack,
+            Some(_) => SourceKind::Library,
+            None if path.is_none() => SourceKind::Library,
+            None => SourceKind::Own,
+        };
+        let source = Source { name, text: files.clone_source(file), kind };
         let number = self.sources.add(source);
         self.numbers.insert(file, number);
         number

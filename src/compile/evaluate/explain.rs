@@ -16,7 +16,7 @@ use nickel_lang_core::term::record::FieldMetadata;
 use nickel_lang_core::typ::TypeF;
 
 use super::engine::Engine;
-use super::origins::is_own;
+use super::origins::is_said;
 use crate::compile::diagnostic::{Diagnostic, Place};
 use crate::compile::finding::{OptionPath, nearest};
 use crate::compile::options::Reference;
@@ -187,7 +187,7 @@ fn missing(
     let mut found = Diagnostic::error(MISSING, format!("the option `{path}` is missing"));
     let parents = &trail[..trail.len().saturating_sub(1)];
     let place = own(engine, parents.last().copied())
-        .or_else(|| engine.place_of(record).filter(|place| is_own(place, engine.sources())))
+        .or_else(|| engine.place_of(record).filter(|place| is_said(place, engine.sources())))
         .or_else(|| nearest_own(engine, parents));
     if let Some(place) = place {
         found = found.at(first_line(engine, place), "needed in here");
@@ -217,7 +217,7 @@ fn evaluation(
             let mut found = Diagnostic::error(CONFLICT, format!("two parts of the profile disagree on `{path}`"));
             let mut places: Vec<Place> =
                 [left_arg, right_arg].into_iter().filter_map(|value| engine.place_of_value(value)).collect();
-            places.sort_by_key(|place| !is_own(place, engine.sources()));
+            places.sort_by_key(|place| !is_said(place, engine.sources()));
             for place in places {
                 found = found.at(place, "one value");
             }
@@ -294,8 +294,8 @@ fn wrong_value(
     let mut found = Diagnostic::error(WRONG, format!("the value of `{path}` is {complaint}"));
     let place = value
         .and_then(|value| engine.place_of_value(value))
-        .filter(|place| is_own(place, engine.sources()))
-        .or_else(|| engine.place_of(label.arg_pos).filter(|place| is_own(place, engine.sources())))
+        .filter(|place| is_said(place, engine.sources()))
+        .or_else(|| engine.place_of(label.arg_pos).filter(|place| is_said(place, engine.sources())))
         .or_else(|| nearest_own(engine, trail));
     if let Some(place) = place {
         let place = first_line(engine, place);
@@ -348,7 +348,7 @@ fn extra_fields(value: Option<&NickelValue>, label: &Label) -> Vec<LocIdent> {
 }
 
 fn own(engine: &mut Engine, position: Option<TermPos>) -> Option<Place> {
-    engine.place(position?).filter(|place| is_own(place, engine.sources()))
+    engine.place(position?).filter(|place| is_said(place, engine.sources()))
 }
 
 /// Returns the innermost name on the way that the user wrote.

@@ -22,3 +22,8 @@ pub fn add_to(hub: &mut CacheHub) {
 pub fn name_of(path: &Path) -> Option<&str> {
     path.strip_prefix(ROOT).ok()?.to_str()
 }
+
+/// Returns whether a file of the library says something about services, rather than what can be said.
+pub fn is_stack(name: &str) -> bool {
+    name.starts_with("citadel/stacks/") && name != "citadel/stacks/layers.ncl"
+}

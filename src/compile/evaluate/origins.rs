@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::compile::diagnostic::{Place, Sources};
+use crate::compile::diagnostic::{Place, SourceKind, Sources};
 use crate::compile::finding::OptionPath;
 
 /// The places of an option and of everything in it.
@@ -16,8 +16,8 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Returns the place in the user's own files that is most to blame for an option: its value, its name, something
-    /// in it, or else what contains it.
+    /// Returns the place that is most to blame for an option: its value, its name, something in it, or else what
+    /// contains it; in the user's own files or in a stack that they imported.
     pub fn find(&self, path: &OptionPath, sources: &Sources) -> Option<Place> {
         let mut best = None;
         let mut node = self;
@@ -35,7 +35,7 @@ impl Origins {
     }
 
     fn own_place(&self, sources: &Sources) -> Option<Place> {
-        let own = |place: &Option<Place>| place.clone().filter(|place| is_own(place, sources));
+        let own = |place: &Option<Place>| place.clone().filter(|place| is_said(place, sources));
         if self.children.is_empty() {
             own(&self.value).or_else(|| own(&self.key))
         } else {
@@ -43,19 +43,28 @@ impl Origins {
         }
     }
 
-    /// Returns the first place of the user's in the children, by file and position.
+    /// Returns the first place in the children, the user's own files before stacks.
     fn first_inside(&self, sources: &Sources) -> Option<Place> {
         self.children
             .values()
             .filter_map(|child| {
-                let key = child.key.clone().filter(|place| is_own(place, sources));
+                let key = child.key.clone().filter(|place| is_said(place, sources));
                 key.or_else(|| child.own_place(sources))
             })
-            .min_by_key(|place| (place.source, place.range.start))
+            .min_by_key(|place| (kind(place, sources), place.source, place.range.start))
     }
 }
 
 /// Returns whether a place lies in a file of the user's and not in the library.
 pub fn is_own(place: &Place, sources: &Sources) -> bool {
-    sources.get(place.source).is_some_and(|source| !source.library)
+    kind(place, sources) == SourceKind::Own
+}
+
+/// Returns whether a place says something about services: it lies in a file of the user's or in a stack.
+pub fn is_said(place: &Place, sources: &Sources) -> bool {
+    kind(place, sources) != SourceKind::Library
+}
+
+fn kind(place: &Place, sources: &Sources) -> SourceKind {
+    sources.get(place.source).map_or(SourceKind::Library, |source| source.kind)
 }
