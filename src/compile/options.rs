@@ -11,6 +11,8 @@ use super::finding::OptionPath;
 pub struct Reference {
     root: Node,
     records: Vec<String>,
+    /// What the types of single values mean, by name.
+    types: BTreeMap<String, String>,
 }
 
 /// One option, and what is in it.
@@ -48,7 +50,8 @@ impl Reference {
         if let Some(fields) = schema.records.get("Profile") {
             root.children = fields.iter().map(|field| (field.name.clone(), Node::of(field, &schema, 0))).collect();
         }
-        Reference { root, records: schema.records.into_keys().collect() }
+        let types = schema.docs.into_iter().filter(|(name, _)| !schema.records.contains_key(name)).collect();
+        Reference { root, types, records: schema.records.into_keys().collect() }
     }
 
     /// Returns all options in the order of the library.
@@ -141,6 +144,10 @@ impl Reference {
                     None => {}
                 }
             }
+        }
+        page.push_str("\n## Types\n\n");
+        for (name, doc) in &self.types {
+            let _ = writeln!(page, "- {name}: {doc}");
         }
         page
     }

@@ -225,16 +225,12 @@ pub(super) fn udev(appliers: Vec<String>, awake: Vec<String>, containers: bool) 
 
 /// Returns a tmpfiles.d(5) file.
 pub(super) fn tmpfiles(lines: Vec<[String; 7]>) -> Result<String, Finding> {
-    render("tmpfiles", context! { lines => table(lines) })
+    render("tmpfiles", context! { lines => all_encoded(lines.into_iter().map(|fields| fields.join(" "))) })
 }
 
 /// Returns a sysusers.d(5) file.
-pub(super) fn sysusers(lines: Vec<[String; 6]>) -> Result<String, Finding> {
-    render("sysusers", context! { lines => table(lines) })
-}
-
-fn table<const N: usize>(lines: Vec<[String; N]>) -> Value {
-    all_encoded(lines.into_iter().map(|fields| fields.join(" ")))
+pub(super) fn sysusers(lines: Vec<String>) -> Result<String, Finding> {
+    render("sysusers", context! { lines => all_encoded(lines) })
 }
 
 /// Returns a modules-load.d(5) file.

@@ -107,7 +107,7 @@ fn logical_lines(text: &str) -> Result<Vec<(usize, String)>, ParseError> {
     Ok(lines)
 }
 
-/// Splits at `\n`, `\r` and NUL; a run in which each stands at most once is one line end.
+/// Splits at `\n`, `\r` and NUL; a run in which each stands at most once is one line end, and a NUL is its last.
 fn physical_lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -118,7 +118,11 @@ fn physical_lines(text: &str) -> impl Iterator<Item = &str> {
         };
         let bytes = text.as_bytes();
         let mut next = end + 1;
-        while next < bytes.len() && b"\n\r\0".contains(&bytes[next]) && !bytes[end..next].contains(&bytes[next]) {
+        while next < bytes.len()
+            && bytes[next - 1] != 0
+            && b"\n\r\0".contains(&bytes[next])
+            && !bytes[end..next].contains(&bytes[next])
+        {
             next += 1;
         }
         rest = Some(&text[next..]);
@@ -162,6 +166,8 @@ mod tests {
             ("B=a\\\\\\\nb", "a\\\\ b"),
             ("B=a\\\r\nb", "a b"),
             ("B=a\\\n\nC=d", "a"),
+            ("B=a\\\n#\n\0b", "a b"),
+            ("B=a\\\n#\0\n[b]", "a"),
             ("B=a\\", "a"),
             ("B=a\rC=d", "a"),
             ("B=a\0C=d", "a"),

@@ -1,5 +1,8 @@
 //! What every check is given: the machine, its units, and what is known by name.
 
+use std::collections::HashMap;
+
+use crate::bundle::unit::UnitName;
 use crate::compile::config::{Service, Set};
 use crate::compile::finding::OptionPath;
 use crate::compile::lower::{Lowered, LoweredUnit};
@@ -11,11 +14,18 @@ pub struct Context<'a> {
     pub system: &'a System,
     pub lowered: &'a Lowered,
     pub known: Known<'a>,
+    by_unit: HashMap<&'a UnitName, &'a ServiceView>,
 }
 
 impl<'a> Context<'a> {
     pub fn new(system: &'a System, lowered: &'a Lowered) -> Self {
-        Context { system, lowered, known: Known::new(system, lowered) }
+        let by_unit = system.services.iter().map(|service| (&service.unit, service)).collect();
+        Context { system, lowered, known: Known::new(system, lowered), by_unit }
+    }
+
+    /// Returns the service that a unit belongs to.
+    pub fn service_of(&self, unit: &UnitName) -> Option<&'a ServiceView> {
+        self.by_unit.get(unit).copied()
     }
 
     /// Returns the lowered unit of a service.

@@ -96,6 +96,8 @@ fn check_missing(context: &Context<'_>, findings: &mut Vec<Finding>) {
         }
         let place = match () {
             () if service.spec.vllm.is_some() => service.option("vllm"),
+            // `devices.main = false` takes a service off its GPU; what it would take there may stay.
+            () if !gpu.devices.is_empty() && !sees_cuda(service) => continue,
             () if gpu.memory.is_some() => service.option("gpu.memory"),
             () if gpu.memory_fraction.is_some() => service.option("gpu.memory_fraction"),
             () if gpu.exclusive => service.option("gpu.exclusive"),

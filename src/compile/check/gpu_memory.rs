@@ -36,7 +36,7 @@ pub fn share(service: &ServiceView, device_memory: Size) -> Option<u64> {
     let fraction = |share: f64| (device_memory.0 as f64 * share).ceil() as u64;
     let gpu = &service.spec.gpu;
     let vllm = service.spec.vllm.as_ref();
-    let exact = || vllm.and_then(|vllm| super::model_memory::with_exact_cache(vllm));
+    let exact = || vllm.and_then(super::model_memory::with_exact_cache);
     (gpu.memory.map(|size| size.0))
         .or_else(|| gpu.memory_fraction.map(fraction))
         .or_else(exact)

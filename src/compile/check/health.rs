@@ -9,7 +9,8 @@ use super::context::{Context, list};
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for service in &context.system.services {
-        if service.health.is_empty() && !service.is_oneshot() && service.spec.runtime != Some(Runtime::Monitor) {
+        let runs_on = service.workload().is_some() && !service.is_oneshot();
+        if service.health.is_empty() && runs_on && service.spec.runtime != Some(Runtime::Monitor) {
             findings.push(missing(service));
         }
         for (name, probe) in &service.health {
@@ -43,7 +44,8 @@ fn judge(service: &ServiceView, probe: &Probe, place: OptionPath) -> Option<Find
         ("gpu_process", probe.gpu_process == Some(true)),
     ]
     .into_iter()
-    .filter_map(|(name, present)| present.then(|| name.to_owned()))
+    .filter(|(_, present)| *present)
+    .map(|(name, _)| name.to_owned())
     .collect();
     if kinds.len() != 1 {
         let finding = match kinds.len() {

@@ -114,15 +114,15 @@ fn check_limits(
     findings: &mut Vec<Finding>,
 ) {
     let host = &context.system.profile.host;
-    if let (Some(high), Some(max)) = (high, max) {
-        if high > max {
-            findings.push(
-                Finding::error(MEMORY_LIMITS, format!("{key} is killed before it is slowed down"))
-                    .at(origin.join("memory_high"), format!("slowed down above {high}"))
-                    .at(origin.join("memory_max"), format!("killed above {max}"))
-                    .help("write a `memory_high` below `memory_max`"),
-            );
-        }
+    if let (Some(high), Some(max)) = (high, max)
+        && high > max
+    {
+        findings.push(
+            Finding::error(MEMORY_LIMITS, format!("{key} is killed before it is slowed down"))
+                .at(origin.join("memory_high"), format!("slowed down above {high}"))
+                .at(origin.join("memory_max"), format!("killed above {max}"))
+                .help("write a `memory_high` below `memory_max`"),
+        );
     }
     for (option, size) in [("memory_high", high), ("memory_max", max)] {
         if let Some(size) = size.filter(|size| *size > host.memory) {

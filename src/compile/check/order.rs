@@ -109,7 +109,7 @@ fn graph<'a>(context: &Context<'a>) -> Graph<'a> {
     for (waiter, awaited) in SYSTEM_ORDER {
         graph.waits(waiter, awaited);
     }
-    let mut after: HashSet<(&str, &str)> = HashSet::new();
+    let mut after: BTreeSet<(&str, &str)> = BTreeSet::new();
     for unit in &context.lowered.units {
         let name = unit.name.as_str();
         after.extend(words(unit, "After").map(|other| (name, other)));
@@ -289,10 +289,10 @@ fn place_of(context: &Context<'_>, waiter: &str, awaited: &str) -> Option<Option
                 }
             }
         }
-        if unit == Some(awaited) {
-            if let Some(name) = in_set(&target.part_of, waiter) {
-                return Some(origin.join("part_of").member(&name));
-            }
+        if unit == Some(awaited)
+            && let Some(name) = in_set(&target.part_of, waiter)
+        {
+            return Some(origin.join("part_of").member(&name));
         }
     }
     written_out(context, waiter, awaited, &["After", "Wants", "Requires"])

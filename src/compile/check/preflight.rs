@@ -50,7 +50,8 @@ fn kinds(check: &Preflight) -> Vec<String> {
         ("http", check.http.is_some()),
     ]
     .into_iter()
-    .filter_map(|(name, present)| present.then(|| name.to_owned()))
+    .filter(|(_, present)| *present)
+    .map(|(name, _)| name.to_owned())
     .collect()
 }
 

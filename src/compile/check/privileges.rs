@@ -22,20 +22,18 @@ struct Writer {
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     let writers = writers(context);
     for unit in &context.lowered.units {
-        let service = context.system.services.iter().find(|service| service.unit == unit.name);
+        let service = context.service_of(&unit.name);
         if service.is_some_and(|service| service.spec.runtime.is_some()) {
             continue;
         }
         let as_root = service.map_or_else(|| is_root_by_text(unit), ServiceView::is_root);
         for entry in unit.unit.sections.iter().filter(|section| section.name == "Service").flat_map(|it| &it.entries) {
-            let is_command = entry.key.starts_with("Exec") && entry.key != "ExecPaths";
+            if !entry.key.starts_with("Exec") || entry.key == "ExecPaths" {
+                continue;
+            }
             // Commands with these prefixes run as root whatever `User=` says.
-            let privileged = entry
-                .value
-                .split(|char: char| char == '/' || char == '"')
-                .next()
-                .is_some_and(|it| it.contains(['+', '!']));
-            if !is_command || !(as_root || privileged) {
+            let prefix = entry.value.split(['/', '"']).next();
+            if !as_root && !prefix.is_some_and(|prefix| prefix.contains(['+', '!'])) {
                 continue;
             }
             let written = unit.written_out.iter().find(|(section, key, _)| section == "Service" && *key == entry.key);
@@ -55,7 +53,7 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
 
 fn is_root_by_text(unit: &crate::compile::lower::LoweredUnit) -> bool {
     let entries = unit.unit.sections.iter().filter(|section| section.name == "Service").flat_map(|it| &it.entries);
-    let user = entries.clone().filter(|entry| entry.key == "User").next_back().map(|entry| entry.value.as_str());
+    let user = entries.clone().rfind(|entry| entry.key == "User").map(|entry| entry.value.as_str());
     let dynamic = entries
         .clone()
         .any(|entry| entry.key == "DynamicUser" && ["yes", "true", "on", "1"].contains(&entry.value.as_str()));
@@ -134,7 +132,8 @@ fn own_directories(service: &ServiceView) -> Vec<String> {
     let own = &service.spec.directories;
     [(own.state, "/var/lib"), (own.cache, "/var/cache"), (own.logs, "/var/log"), (own.runtime, "/run")]
         .into_iter()
-        .filter_map(|(made, parent)| made.then(|| format!("{parent}/{stem}")))
+        .filter(|(made, _)| *made)
+        .map(|(_, parent)| format!("{parent}/{stem}"))
         .collect()
 }
 

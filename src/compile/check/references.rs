@@ -11,7 +11,6 @@ use super::known::Known;
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     for service in &context.system.services {
         check_service(context, service, findings);
-        check_mounts(context, service, findings);
     }
     check_units(context, findings);
     check_people(context, findings);
@@ -220,35 +219,6 @@ fn check_people(context: &Context<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Paths whose file system must be mounted, and mount points that checks ask for.
-fn check_mounts(context: &Context<'_>, service: &ServiceView, findings: &mut Vec<Finding>) {
-    let mounts = &context.known.mounts;
-    for path in members(&service.spec.mounts).filter(|path| path.starts_with('/')) {
-        let mounted =
-            std::path::Path::new(path).ancestors().filter_map(|part| part.to_str()).any(|part| mounts.contains(part));
-        if !mounted && path != "/" {
-            let place = service.option("mounts").member(path);
-            findings.push(no_mount(context, path, place, format!("{path} is on no mount point that is known")));
-        }
-    }
-    let probes = service.health.iter().map(|(name, probe)| ("health", name, &probe.mount));
-    let checks = service.preflight.iter().map(|(name, check)| ("preflight", name, &check.mount));
-    for (option, name, mount) in probes.chain(checks) {
-        if let Some(path) = mount.as_deref().filter(|path| *path != "/" && !mounts.contains(path)) {
-            let place = service.option(option).member(name).join("mount");
-            findings.push(no_mount(context, path, place, format!("{path} is no mount point that is known")));
-        }
-    }
-}
-
-fn no_mount(context: &Context<'_>, path: &str, place: OptionPath, message: String) -> Finding {
-    let finding = Finding::error(REFERENCE, message).at(place, "needed here");
-    match nearest(path, context.known.mounts.iter().copied()) {
-        Some(near) => finding.help(format!("did you mean {near:?}?")),
-        None => finding.help(format!("describe the mount point: `storage.mounts.{path:?} = {{}}`")),
-    }
-}
-
 /// Directives that the profile wrote out itself and that name units, users or slices.
 fn check_written_out(context: &Context<'_>, findings: &mut Vec<Finding>) {
     const UNITS: &[&str] = &[
@@ -341,10 +311,6 @@ mod tests {
             (
                 json!({ "supplementary_groups": { "docker": true } }),
                 "supplementary_groups.docker: there is no group named \"docker\"",
-            ),
-            (
-                json!({ "mounts": { "/srv/models/x": true } }),
-                "mounts.\"/srv/models/x\": /srv/models/x is on no mount point that is known",
             ),
         ];
         for (patch, expected) in table {

@@ -108,8 +108,14 @@ fn hint(secret: &str) -> String {
     secret.chars().take(3).chain(['…']).collect()
 }
 
+/// The shortest text that can contain a token; only a password in a URL is shorter.
+const SHORTEST: usize = 15;
+
 /// Returns what a secret of a known shape in the text is, and where it begins.
 fn shape(text: &str) -> Option<(&'static str, &str)> {
+    if text.len() < SHORTEST {
+        return url_password(text);
+    }
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     for (prefix, length, what) in SHAPES {
         for (at, _) in text.match_indices(prefix) {

@@ -122,7 +122,8 @@ impl Draft {
             let raw = match value {
                 Json::Bool(on) => Value::Bool(*on),
                 Json::Number(number) => Value::Raw(number.to_string()),
-                Json::String(text) => Value::Raw(text.clone()),
+                // systemd takes no notice of blanks around a value.
+                Json::String(text) => Value::Raw(text.trim_matches([' ', '\t']).to_owned()),
                 Json::Null | Json::Array(_) | Json::Object(_) => {
                     self.findings.push(
                         Finding::error(DIRECTIVE, format!("{key}= cannot have this value"))

@@ -25,6 +25,10 @@ mod slices;
 mod sockets;
 mod storage;
 mod targets;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod udev;
 mod users;

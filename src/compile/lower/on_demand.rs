@@ -8,6 +8,7 @@ use super::draft::{Draft, word, words};
 use super::install::into_targets;
 use super::machine::Machine;
 use super::process::endpoint;
+use super::sandbox::exists;
 use super::{NO_PORT, Output};
 use crate::bundle::manifest::Listen;
 use crate::bundle::unit::{UnitKind, UnitName, Value};
@@ -125,8 +126,12 @@ fn packets(draft: &mut Draft, service: &ServiceView) {
     if service.spec.network.outbound {
         return;
     }
-    let address = Some(service.spec.address.as_str()).filter(|address| is_network_address(address));
-    let mut allowed: Vec<&str> = members(&service.spec.network.allow).chain(address).chain(["localhost"]).collect();
+    let address = Some(service.spec.address.as_str()).filter(|address| exists(address) && is_network_address(address));
+    let mut allowed: Vec<&str> = members(&service.spec.network.allow)
+        .filter(|network| exists(network))
+        .chain(address)
+        .chain(["localhost"])
+        .collect();
     allowed.sort_unstable();
     allowed.dedup();
     draft.own("IPAddressDeny", word("any"), "");
@@ -136,4 +141,58 @@ fn packets(draft: &mut Draft, service: &ServiceView) {
 /// Returns whether an address belongs to a network interface, rather than to the machine itself or to all of them.
 pub(super) fn is_network_address(address: &str) -> bool {
     !["0.0.0.0", "::", "::1"].contains(&address) && !address.starts_with("127.")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use crate::compile::lower::testing::{lowered, text, values};
+
+    fn patch(systemd: u32) -> Json {
+        json!({
+            "host": { "systemd": systemd },
+            "services": { "model": {
+                "vllm": { "model": "/srv/model" },
+                "start": "on_demand",
+                "port": 8000,
+            } },
+        })
+    }
+
+    #[test]
+    fn a_connection_starts_the_proxy_and_the_proxy_the_service() {
+        let socket = text(patch(257), "model-proxy.socket");
+        assert_eq!(values(&socket, "ListenStream"), ["127.0.0.1:8000"]);
+        assert_eq!(values(&socket, "WantedBy"), ["citadel.target"]);
+        let proxy = text(patch(257), "model-proxy.service");
+        assert_eq!(values(&proxy, "Requires"), ["model.service"]);
+        assert_eq!(values(&proxy, "After"), ["model.service"]);
+        assert_eq!(
+            values(&proxy, "ExecStart"),
+            ["/usr/lib/systemd/systemd-socket-proxyd --connections-max=1024 --exit-idle-time=10min \
+                /run/model/backend.sock"]
+        );
+        let model = text(patch(257), "model.service");
+        assert_eq!(values(&model, "StopWhenUnneeded"), ["yes"]);
+        assert_eq!(values(&model, "RuntimeDirectory"), ["model"]);
+        assert_eq!(values(&model, "WantedBy"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn before_systemd_254_the_proxy_does_not_say_that_it_is_ready() {
+        assert_eq!(values(&text(patch(252), "model-proxy.service"), "Type"), ["exec"]);
+        assert_eq!(values(&text(patch(254), "model-proxy.service"), "Type"), ["notify"]);
+    }
+
+    #[test]
+    fn a_probe_does_not_wake_the_service() {
+        let lowered = lowered(patch(257));
+        let model = lowered.units.iter().find(|unit| unit.name.as_str() == "model.service").unwrap();
+        assert_eq!(model.entry.health["http"]["http"]["socket"], json!("/run/model/backend.sock"));
+        assert_eq!(model.entry.health["http"]["http"].get("port"), None);
+        assert!(model.entry.listens.is_empty());
+        let yaml = lowered.files.iter().find(|file| file.path == "config/model.yaml").unwrap();
+        assert!(yaml.content.contains("uds: \"/run/model/backend.sock\"\n") && !yaml.content.contains("port:"));
+    }
 }

@@ -163,7 +163,60 @@ impl Edges {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value as Json, json};
+
     use super::*;
+    use crate::compile::lower::testing::{text, values};
+
+    fn models(patch: Json) -> Json {
+        let mut services = json!({});
+        for (at, name) in ["a", "b", "c"].into_iter().enumerate() {
+            let mut model = json!({
+                "vllm": { "model": "/srv/model" },
+                "port": 8000 + at,
+                "gpu": { "devices": { "gpu": true } },
+            });
+            if let Some(patch) = patch.get(name).and_then(Json::as_object) {
+                model.as_object_mut().unwrap().extend(patch.clone());
+            }
+            services[name] = model;
+        }
+        json!({ "gpus": { "gpu": { "index": 0 } }, "services": services })
+    }
+
+    fn services_before(patch: &Json, name: &str) -> Vec<String> {
+        let text = text(patch.clone(), &format!("{name}.service"));
+        let after = values(&text, "After").join(" ");
+        let services = after.split_whitespace().filter(|unit| !unit.starts_with("modprobe"));
+        services.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn models_that_share_a_gpu_start_one_after_the_other() {
+        let patch = models(json!({}));
+        assert_eq!(services_before(&patch, "a"), Vec::<String>::new());
+        assert_eq!(services_before(&patch, "b"), ["a.service"]);
+        assert_eq!(services_before(&patch, "c"), ["b.service"]);
+    }
+
+    #[test]
+    fn the_order_of_the_profile_turns_theirs_around() {
+        let patch = models(json!({ "a": { "after": { "c": true } } }));
+        assert_eq!(services_before(&patch, "b"), Vec::<String>::new());
+        assert_eq!(services_before(&patch, "c"), ["b.service"]);
+        assert_eq!(services_before(&patch, "a"), ["c.service"]);
+    }
+
+    #[test]
+    fn services_that_exclude_each_other_wait_for_the_stop() {
+        let manual = json!({ "start": "manual", "exclusive": { "large": true } });
+        let patch = models(json!({ "a": manual.clone(), "b": manual, "c": { "start": "manual" } }));
+        assert_eq!(values(&text(patch.clone(), "a.service"), "Conflicts"), ["b.service"]);
+        assert_eq!(values(&text(patch.clone(), "b.service"), "Conflicts"), ["a.service"]);
+        assert_eq!(services_before(&patch, "a"), Vec::<String>::new());
+        assert_eq!(services_before(&patch, "b"), ["a.service"]);
+        assert_eq!(services_before(&patch, "c"), Vec::<String>::new());
+    }
 
     fn unit(stem: &str) -> UnitName {
         UnitName::parse(&format!("{stem}.service")).unwrap()

@@ -11,9 +11,11 @@
 //! - `IPAddressDeny=any` needs localhost and the address that the service itself listens on.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::draft::{Draft, word, words};
 use super::gpu;
+use super::on_demand::is_network_address;
 use crate::bundle::unit::Value;
 use crate::compile::config::{DeviceAccess, ProtectHome, ProtectSystem, Runtime, Set, Start, members};
 use crate::compile::system::{ServiceView, System, Workload};
@@ -202,8 +204,9 @@ fn network(draft: &mut Draft, system: &System, service: &ServiceView, kind: Kind
 /// Returns the networks that a service may exchange packets with. A packet to an address of the machine itself counts
 /// under that address and not as localhost, so the addresses that services listen on are among them.
 fn reachable(system: &System, service: &ServiceView, kind: Kind) -> BTreeSet<String> {
-    let is_own = |address: &str| !["0.0.0.0", "::", "::1"].contains(&address) && !address.starts_with("127.");
-    let mut networks: BTreeSet<String> = members(&service.spec.network.allow).map(str::to_owned).collect();
+    let is_own = |address: &str| exists(address) && is_network_address(address);
+    let allowed = members(&service.spec.network.allow).filter(|network| exists(network));
+    let mut networks: BTreeSet<String> = allowed.map(str::to_owned).collect();
     networks.insert("localhost".to_owned());
     networks.extend(Some(&service.spec.address).filter(|address| is_own(address)).cloned());
     if kind == Kind::Watch {
@@ -211,6 +214,18 @@ fn reachable(system: &System, service: &ServiceView, kind: Kind) -> BTreeSet<Str
         networks.extend(all.filter(|address| is_own(address)).cloned());
     }
     networks
+}
+
+/// Returns whether there is such a network; the checks report one that there cannot be.
+pub(super) fn exists(network: &str) -> bool {
+    let (address, length) =
+        network.split_once('/').map_or((network, None), |(address, length)| (address, Some(length)));
+    let longest = match address.parse() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return network == "localhost",
+    };
+    length.is_none_or(|length| length.parse::<u8>().is_ok_and(|length| length <= longest))
 }
 
 /// Returns the TCP ports that a service opens itself.
@@ -248,4 +263,60 @@ fn system_calls(draft: &mut Draft, service: &ServiceView, kind: Kind) {
         draft.own("SystemCallFilter", Value::Words(words), "sandbox.system_calls");
     }
     draft.own("SystemCallErrorNumber", word("EPERM"), "");
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::compile::lower::testing::{text, values};
+
+    #[test]
+    fn a_service_with_gpus_sees_those_and_no_other_hardware() {
+        let patch = json!({
+            "host": { "gpus": [
+                { "name": "a", "memory": "24G", "minor": 3, "uuid": "GPU-00000000-0000-0000-0000-000000000001" },
+                { "name": "b", "memory": "24G" },
+            ] },
+            "gpus": { "first": { "index": 0 }, "second": { "index": 1 } },
+            "services": { "a": { "gpu": { "devices": { "first": true } } } },
+        });
+        let unit = text(patch, "a.service");
+        assert_eq!(
+            values(&unit, "DeviceAllow"),
+            ["/dev/nvidia3 rw", "/dev/nvidiactl rw", "/dev/nvidia-uvm rw", "/dev/nvidia-uvm-tools rw"]
+        );
+        assert_eq!(values(&unit, "DevicePolicy"), ["closed"]);
+        assert_eq!(values(&unit, "PrivateDevices"), ["no"]);
+        assert_eq!(values(&unit, "ProcSubset"), ["all"]);
+        assert_eq!(values(&unit, "SystemCallFilter"), ["@system-service", "~@privileged"]);
+    }
+
+    #[test]
+    fn a_server_reaches_what_it_may_and_binds_its_own_port_only() {
+        let patch = json!({ "services": { "web": {
+            "gunicorn": { "app": "web:app" },
+            "address": "10.0.0.5",
+            "port": 8000,
+            "network": { "allow": { "10.0.0.0/24": true, "10.0.0.0/33": true } },
+        } } });
+        let unit = text(patch, "web.service");
+        assert_eq!(values(&unit, "IPAddressDeny"), ["any"]);
+        assert_eq!(values(&unit, "IPAddressAllow"), ["10.0.0.0/24 10.0.0.5 localhost"]);
+        assert_eq!(values(&unit, "SocketBindAllow"), ["tcp:8000"]);
+        assert_eq!(values(&unit, "SystemCallFilter"), ["@system-service", "~@privileged @resources"]);
+    }
+
+    #[test]
+    fn capabilities_end_the_own_user_namespace() {
+        let patch = json!({ "services": { "a": { "sandbox": {
+            "capabilities": { "CAP_NET_BIND_SERVICE": true },
+            "system_calls": { "@privileged": true, "@debug": false },
+        } } } });
+        let unit = text(patch, "a.service");
+        assert_eq!(values(&unit, "CapabilityBoundingSet"), ["CAP_NET_BIND_SERVICE"]);
+        assert_eq!(values(&unit, "AmbientCapabilities"), ["CAP_NET_BIND_SERVICE"]);
+        assert_eq!(values(&unit, "PrivateUsers"), ["no"]);
+        assert_eq!(values(&unit, "SystemCallFilter"), ["@privileged @system-service", "~@debug"]);
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn lower(machine: &Machine<'_>, service: &ServiceView, out: &mut Outp
     draft.finish(service.unit.clone(), out, |entry| fill_in(entry, service, &files));
     for file in files {
         // Services of the same kind share a file such as `config/gpu.json`.
-        if !out.files.iter().any(|known| known.path == file.path) {
+        if service.spec.runtime.is_none() || !out.files.iter().any(|known| known.path == file.path) {
             out.files.push(file);
         }
     }

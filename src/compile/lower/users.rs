@@ -20,38 +20,27 @@ struct NewUser {
 pub(super) fn lower(system: &System, out: &mut Output) {
     let profile = &system.profile;
     let users = new_users(system);
-    let mut lines: Vec<[String; 6]> = Vec::new();
-    let line = |kind: &str, name: &str, id: &str| {
-        let none = || "-".to_owned();
-        [kind.to_owned(), name.to_owned(), id.to_owned(), none(), none(), none()]
-    };
-    for group in new_groups(profile, &users) {
-        lines.push(line("g", &group, "-"));
-    }
+    let mut lines: Vec<String> = new_groups(profile, &users).iter().map(|group| format!("g {group} -")).collect();
     for (name, user) in &users {
         // A user has a group of its own name unless another one is named, which then has to be there.
         let id = if user.group == *name { "-".to_owned() } else { format!("-:{}", user.group) };
-        let mut fields = line("u", name, &id);
-        match (quoted(&user.description), escaped(&user.home)) {
+        match (quoted(&user.description), home(&user.home)) {
             (Ok(description), Ok(home)) if !user.description.contains(':') => {
-                fields[3] = description;
-                fields[4] = home;
+                lines.push(format!("u {name} {id} {description} {home} -"));
             }
             (description, home) => {
-                let reason =
-                    description.err().or(home.err()).unwrap_or("\":\" cannot stand in the description of a user");
+                let colon = "\":\" cannot stand in the description of a user";
+                let reason = description.err().or(home.err()).unwrap_or(colon);
                 out.findings.push(
                     Finding::error(ENCODING, format!("systemd-sysusers cannot be told of the user {name:?}"))
                         .at(user.place.clone(), reason),
                 );
-                continue;
             }
         }
-        lines.push(fields);
     }
     for (name, user) in &profile.users {
         for group in members(&user.groups) {
-            lines.push(line("m", name, group));
+            lines.push(format!("m {name} {group}"));
         }
     }
     if lines.is_empty() {
@@ -118,36 +107,17 @@ fn new_groups(profile: &Profile, users: &BTreeMap<String, NewUser>) -> BTreeSet<
     declared.filter(|name| !users.contains_key(name)).collect()
 }
 
-/// Returns a field of tmpfiles.d(5) and sysusers.d(5): C escapes for everything that would end or change it, and `%%`
-/// against specifiers. The escapes are decoded first, so `%` itself cannot be one of them.
-pub(super) fn escaped(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() {
-        return Err("an empty text means that there is none");
-    }
+/// Returns a field of tmpfiles.d(5) and sysusers.d(5), in double quotes where it is not plain; inside them nothing ends it.
+///
+/// systemd 252 takes the character behind a backslash as it is, later ones know the escapes of C too: `\\` and `\"` mean
+/// the same to both. Specifiers are expanded afterwards.
+pub(super) fn quoted(text: &str) -> Result<String, &'static str> {
     if text.chars().any(char::is_control) {
         return Err("control characters are not allowed");
     }
-    let mut field = String::with_capacity(text.len());
-    for it in text.chars() {
-        match it {
-            '%' => field.push_str("%%"),
-            'a'..='z' | 'A'..='Z' | '0'..='9' | '/' | '_' | '.' | ',' | ':' | '@' | '+' | '=' | '-' => field.push(it),
-            it if !it.is_ascii() && !it.is_whitespace() => field.push(it),
-            it => {
-                let mut bytes = [0; 4];
-                for byte in it.encode_utf8(&mut bytes).bytes() {
-                    field.push_str(&format!("\\x{byte:02x}"));
-                }
-            }
-        }
-    }
-    Ok(field)
-}
-
-/// Returns a field for people, in double quotes.
-fn quoted(text: &str) -> Result<String, &'static str> {
-    if text.chars().any(char::is_control) {
-        return Err("control characters are not allowed");
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.,:@+=-".contains(&byte);
+    if text.bytes().all(plain) && !matches!(text, "" | "-") {
+        return Ok(text.to_owned());
     }
     let mut field = String::from("\"");
     for it in text.chars() {
@@ -161,15 +131,17 @@ fn quoted(text: &str) -> Result<String, &'static str> {
     Ok(field)
 }
 
+/// Returns the field of a home directory; `-` means none.
+fn home(path: &str) -> Result<String, &'static str> {
+    if path == "-" { Ok(path.to_owned()) } else { quoted(path) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn fields_cannot_end_early() {
-        assert_eq!(escaped("/a b\"c\\d%h#").as_deref(), Ok(r"/a\x20b\x22c\x5cd%%h\x23"));
-        assert!(escaped("/a\nd /etc").is_err());
-        assert!(escaped("").is_err());
         assert_eq!(quoted("a \"b\" \\ 5%").as_deref(), Ok(r#""a \"b\" \\ 5%%""#));
         assert!(quoted("a\nu root2 0").is_err());
     }

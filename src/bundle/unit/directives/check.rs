@@ -18,7 +18,8 @@ pub fn check_value(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Bool => demand(is_bool(text), "write yes or no"),
         Kind::BoolOr(words) if is_bool(text) || words.known().any(|word| word == text) => Ok(()),
         Kind::BoolOr(words) => one_of(words, text, "yes, no, "),
-        Kind::Enum(words) => one_of(words, text, ""),
+        Kind::EnumOrNumber(_) if integer(text).is_some() => Ok(()),
+        Kind::Enum(words) | Kind::EnumOrNumber(words) => one_of(words, text, ""),
         Kind::Time => demand(is_time(text), "write a time such as 30s, 5min or infinity"),
         Kind::Bytes => demand(
             text == "infinity" || is_percent(text, 100) || is_size(text),
@@ -80,8 +81,10 @@ pub fn check_value(kind: Kind, text: &str) -> Result<(), String> {
             demand(known, format!("{word:?} is no capability such as CAP_SYS_NICE"))
         }),
         Kind::CpuSet => {
-            let fits = |byte: u8| byte.is_ascii_digit() || b"-, \t\"'".contains(&byte);
-            demand(text.contains('%') || text.bytes().all(fits), "write numbers and ranges such as 0-3,8")
+            let mut numbers = text.split([' ', '\t', ',', '-']).filter(|number| !number.is_empty());
+            let fits =
+                text.contains(['%', '"', '\'']) || numbers.all(|number| number == "numa" || integer(number).is_some());
+            demand(fits, "write numbers and ranges such as 0-3,8")
         }
         Kind::Urls => each_word(text, |word| {
             let schemes = ["http://", "https://", "file:", "info:", "man:"];
@@ -105,8 +108,7 @@ fn one_of(words: Words, text: &str, others: &str) -> Result<(), String> {
     if let Some(since) = words.too_new(text) {
         return Err(format!("{text} needs systemd {since}"));
     }
-    let named: Vec<_> = words.known().filter(|word| !word.starts_with(|first: char| first.is_ascii_digit())).collect();
-    Err(format!("write one of {others}{}", named.join(", ")))
+    Err(format!("write one of {others}{}", words.known().collect::<Vec<_>>().join(", ")))
 }
 
 /// systemd's `parse_boolean`.
@@ -279,4 +281,100 @@ fn words(text: &str) -> Option<Vec<String>> {
     }
     all.extend(word);
     quote.is_none().then_some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Lookup, lookup};
+    use super::*;
+
+    fn checked(name: &str, value: &str) -> Result<(), String> {
+        match ["Service", "Unit", "Timer", "Socket"].map(|section| lookup(section, name, 252)) {
+            [Lookup::Known(kind), ..] | [_, Lookup::Known(kind), ..] => check_value(kind, value),
+            [.., Lookup::Known(kind), _] | [.., Lookup::Known(kind)] => check_value(kind, value),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_systemd_takes_passes() {
+        for (name, values) in [
+            ("NoNewPrivileges", &["yes", "TRUE", "0", "", " on "][..]),
+            ("ProtectSystem", &["strict", "full", "no"]),
+            ("TimeoutStartSec", &["90", "1h 30min", "1h30min", "infinity", "1.5s", "50us"]),
+            ("OnBootSec", &["5min", "%i"]),
+            ("OnCalendar", &["*-*-* 02:00:00", "daily"]),
+            ("MemoryMax", &["16G", "1G 512M", "50%", "33.33%", "infinity", "1073741824"]),
+            ("CPUQuota", &["800%", "12.5%"]),
+            ("CPUWeight", &["1", "10000", "idle"]),
+            ("TasksMax", &["512", "10%", "infinity"]),
+            ("Nice", &["-20", "19"]),
+            ("UMask", &["0077", "27"]),
+            ("KillSignal", &["SIGTERM", "INT", "RTMIN+3", "15"]),
+            ("LimitNOFILE", &["65536", "1024:65536", "infinity"]),
+            ("LimitMEMLOCK", &["infinity", "64M"]),
+            ("WorkingDirectory", &["/srv", "-/srv/a b", "~", "%h"]),
+            ("ReadWritePaths", &["/a", "-/a \"/b c\" +/d -+/e", "%S/x"]),
+            ("StateDirectory", &["citadel", "a/b c"]),
+            ("ConditionPathExists", &["/a", "!/a", "|!/a"]),
+            ("After", &["network-online.target a@b.service", "%i.mount"]),
+            ("ExecStart", &["/bin/true", "-@/bin/true x", "true", "\"/my dir/a\" 'b c'", "%h/a"]),
+            ("Environment", &["A=b", "\"A=b c\" D=", "'A=%n'"]),
+            ("IPAddressAllow", &["any", "localhost 10.0.0.0/8 fe80::/10 ::1"]),
+            ("RestrictAddressFamilies", &["AF_INET AF_INET6", "~AF_PACKET", "none"]),
+            ("CapabilityBoundingSet", &["CAP_SYS_NICE", "~CAP_SYS_ADMIN cap_chown"]),
+            ("AllowedCPUs", &["0-3,8", "1 2"]),
+            ("Documentation", &["https://example.org man:foo(1)"]),
+            ("Type", &["notify"]),
+            ("SyslogLevel", &["info", "6"]),
+        ] {
+            for value in values {
+                assert_eq!(checked(name, value), Ok(()), "{name}={value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_systemd_ignores_comes_with_advice() {
+        for (name, value, advice) in [
+            ("NoNewPrivileges", "maybe", "write yes or no"),
+            ("ProtectSystem", "srtict", "write one of yes, no, full, strict"),
+            ("Type", "notify-reload", "notify-reload needs systemd 253"),
+            ("Type", "Simple", "write one of simple, exec, forking, oneshot, dbus, notify, idle"),
+            ("TimeoutStartSec", "5 parsecs", "write a time such as 30s, 5min or infinity"),
+            ("MemoryMax", "16GB", "write a size such as 16G, a percentage such as 50%, or infinity"),
+            ("MemoryMax", "150%", "write a size such as 16G, a percentage such as 50%, or infinity"),
+            ("CPUQuota", "2", "write a percentage such as 200% for two CPUs"),
+            ("CPUWeight", "0", "write a weight from 1 to 10000"),
+            ("TasksMax", "0", "write a number above 0, a percentage, or infinity"),
+            ("Nice", "20", "write a whole number from -20 to 19"),
+            ("UMask", "0888", "write an octal mode such as 0750"),
+            ("KillSignal", "sigterm", "write the name of a signal such as SIGTERM"),
+            ("LimitNOFILE", "many", "write a limit such as 65536, 1024:65536 or infinity"),
+            ("WorkingDirectory", "srv", "write an absolute path, one that starts with \"/\""),
+            ("ReadWritePaths", "/a b", "write absolute paths, which start with \"/\""),
+            ("ReadWritePaths", "\"/a", "close the quote, or write a backslash before it"),
+            (
+                "StateDirectory",
+                "/var/lib/a",
+                "write names relative to systemd's directory, without a \"/\" at the start",
+            ),
+            ("After", "network", "\"network\" is not the name of a unit"),
+            ("ExecStart", "bin/true", "start the command with the absolute path of a program"),
+            ("Environment", "A=b c", "\"c\" is not of the form NAME=value"),
+            (
+                "IPAddressAllow",
+                "10.0.0.0/33",
+                "\"10.0.0.0/33\" is no IP address, IP network or one of any, localhost, ...",
+            ),
+            ("RestrictAddressFamilies", "INET", "\"INET\" is no address family such as AF_INET"),
+            ("CapabilityBoundingSet", "SYS_NICE", "\"SYS_NICE\" is no capability such as CAP_SYS_NICE"),
+            ("AllowedCPUs", "a", "write numbers and ranges such as 0-3,8"),
+            ("Documentation", "README", {
+                "\"README\" is no address that starts with http://, https://, file:, info: or man:"
+            }),
+        ] {
+            assert_eq!(checked(name, value), Err(advice.to_owned()), "{name}={value}");
+        }
+    }
 }

@@ -7,6 +7,8 @@ pub enum Kind {
     /// A boolean, or one of these words.
     BoolOr(Words),
     Enum(Words),
+    /// One of these words, or the number that the kernel or syslog knows it by.
+    EnumOrNumber(Words),
     Time,
     /// A number of bytes with a suffix, a percentage, or `infinity`.
     Bytes,
@@ -96,24 +98,8 @@ const ACTION: Listed = &[
     ("halt-immediate", 255),
 ];
 const FAILURE_MODE: Listed = &[("terminate", 0), ("abort", 0), ("kill", 0)];
-const LEVEL: Listed = &[
-    ("emerg", 0),
-    ("alert", 0),
-    ("crit", 0),
-    ("err", 0),
-    ("warning", 0),
-    ("notice", 0),
-    ("info", 0),
-    ("debug", 0),
-    ("0", 0),
-    ("1", 0),
-    ("2", 0),
-    ("3", 0),
-    ("4", 0),
-    ("5", 0),
-    ("6", 0),
-    ("7", 0),
-];
+const LEVEL: Listed =
+    &[("emerg", 0), ("alert", 0), ("crit", 0), ("err", 0), ("warning", 0), ("notice", 0), ("info", 0), ("debug", 0)];
 
 impl Kind {
     /// Returns the kind for a parser of systemd, named without its `config_parse_`.
@@ -121,6 +107,7 @@ impl Kind {
         let words = |all| Words { all, version };
         let either = |all| Kind::BoolOr(words(all));
         let one_of = |all| Kind::Enum(words(all));
+        let numbered = |all| Kind::EnumOrNumber(words(all));
         match parser {
             "bool" | "tristate" | "job_mode_isolate" | "exec_mount_apivfs" | "private_pids" | "private_bpf" => {
                 Kind::Bool
@@ -137,33 +124,14 @@ impl Kind {
             "collect_mode" => one_of(&[("inactive", 0), ("inactive-or-failed", 0)]),
             "device_policy" => one_of(&[("auto", 0), ("closed", 0), ("strict", 0)]),
             "emergency_action" => one_of(ACTION),
-            "exec_cpu_sched_policy" => one_of(&[
-                ("other", 0),
-                ("batch", 0),
-                ("idle", 0),
-                ("fifo", 0),
-                ("rr", 0),
-                ("ext", 258),
-                ("0", 0),
-                ("1", 0),
-                ("2", 0),
-                ("3", 0),
-                ("5", 0),
-            ]),
-            "exec_io_class" => one_of(&[
-                ("realtime", 0),
-                ("best-effort", 0),
-                ("idle", 0),
-                ("none", 0),
-                ("0", 0),
-                ("1", 0),
-                ("2", 0),
-                ("3", 0),
-            ]),
+            "exec_cpu_sched_policy" => {
+                numbered(&[("other", 0), ("batch", 0), ("idle", 0), ("fifo", 0), ("rr", 0), ("ext", 258)])
+            }
+            "exec_io_class" => numbered(&[("realtime", 0), ("best-effort", 0), ("idle", 0), ("none", 0)]),
             "exec_keyring_mode" => one_of(&[("inherit", 0), ("private", 0), ("shared", 0)]),
             "exec_utmp_mode" => one_of(&[("init", 0), ("login", 0), ("user", 0)]),
             "kill_mode" => one_of(&[("control-group", 0), ("mixed", 0), ("process", 0), ("none", 0)]),
-            "log_level" => one_of(LEVEL),
+            "log_level" => numbered(LEVEL),
             "managed_oom_mode" => one_of(&[("auto", 0), ("kill", 0)]),
             "managed_oom_preference" => one_of(&[("none", 0), ("avoid", 0), ("omit", 0)]),
             "notify_access" => one_of(&[("none", 0), ("main", 0), ("exec", 0), ("all", 0)]),
@@ -192,7 +160,7 @@ impl Kind {
                 ("notify-reload", 253),
                 ("idle", 0),
             ]),
-            "socket_bind" => one_of(&[("default", 0), ("both", 0), ("ipv6-only", 0)]),
+            "socket_bind" => either(&[("default", 0), ("both", 0), ("ipv6-only", 0)]),
 
             "sec"
             | "sec_def_infinity"
