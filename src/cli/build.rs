@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::output::Output;
+use super::output::{Output, Progress};
 use super::{Session, exit, lock, summary};
 use crate::bundle::Bundle;
 use crate::bundle::write::WriteError;
@@ -77,7 +77,10 @@ fn report(bundle: &Bundle, folder: &Path, built: bool, warnings: usize, session:
 
 /// Compiles a profile without writing it, or reports why that fails.
 pub fn compile(profile: &ProfilePath, session: &Session) -> Result<Compiled, exit::Code> {
-    compile::compile(profile, session.limits, &session.folder).map_err(|failure| {
+    let progress = Progress::new(format!("compiling {}", profile.name));
+    let compiled = compile::compile(profile, session.limits, &session.folder);
+    drop(progress);
+    compiled.map_err(|failure| {
         session.output.failure(&failure);
         exit::Code::of(&failure)
     })

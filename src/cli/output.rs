@@ -1,6 +1,9 @@
 //! Where messages go, and in which form: results to standard output, problems to standard error, or both as JSON lines.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -80,6 +83,37 @@ impl Output {
                 MessageFormat::Human => write_err(text),
                 MessageFormat::Json => write_out(&json.to_string()),
             }
+        }
+    }
+}
+
+/// Says on a terminal what is being done, once it takes longer than a second, until it is dropped.
+pub struct Progress {
+    done: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Progress {
+    pub fn new(text: String) -> Self {
+        let (done, wait) = mpsc::channel::<()>();
+        let shown = move || {
+            if wait.recv_timeout(Duration::from_secs(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let _ = write!(io::stderr(), "{text} …");
+                let _ = wait.recv();
+                // Back to the start of the line, and clear it.
+                let _ = write!(io::stderr(), "\r\u{1b}[K");
+            }
+        };
+        let thread = io::stderr().is_terminal().then(|| thread::Builder::new().spawn(shown).ok()).flatten();
+        Progress { done: Some(done), thread }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        drop(self.done.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }

@@ -23,6 +23,8 @@ pub const REFERENCE: Code = Code("C0103");
 pub struct System {
     pub profile: Profile,
     pub services: Vec<ServiceView>,
+    /// The places of services by key.
+    by_key: BTreeMap<String, usize>,
     /// The main target.
     pub main_target: UnitName,
     /// Targets by key.
@@ -126,7 +128,7 @@ impl System {
         let unit = |stem: &str, kind| UnitName::new(stem, kind).or_else(|| UnitName::new("invalid", kind));
         let name = |own: &Option<String>, key: &str, kind| unit(own.as_deref().unwrap_or(key), kind);
 
-        let services = all_services(&profile)
+        let services: Vec<ServiceView> = all_services(&profile)
             .into_iter()
             .filter(|(_, _, spec)| spec.enable)
             .filter_map(|(key, origin, spec)| view(&profile, key, origin, spec, &mut findings))
@@ -135,6 +137,7 @@ impl System {
             entries.into_iter().filter_map(|(key, own)| Some((key.clone(), name(own, key, kind)?))).collect()
         };
         let mut system = System {
+            by_key: services.iter().enumerate().map(|(at, service)| (service.key.clone(), at)).collect(),
             services,
             main_target: UnitName::new(&profile.target.unit, UnitKind::Target)
                 .or_else(|| UnitName::new("citadel", UnitKind::Target))
@@ -155,7 +158,7 @@ impl System {
 
     /// Returns the service of a key.
     pub fn service(&self, key: &str) -> Option<&ServiceView> {
-        self.services.iter().find(|service| service.key == key)
+        self.by_key.get(key).and_then(|at| self.services.get(*at))
     }
 
     /// Returns the unit that a name in `after`, `requires`, ... means: a service, target, timer, socket or slice of the
