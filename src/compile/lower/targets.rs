@@ -26,6 +26,9 @@ pub(super) fn lower(machine: &Machine<'_>, out: &mut Output) {
         draft.units("Requires", requires);
         draft.units("Wants", wants);
         draft.units("After", after);
+        // Without it, systemd may let a target wait for the one that it is part of, depending on which of the two it
+        // loads first: `UNIT_PART_OF` in its unit-dependency-atom.c.
+        draft.units("Before", machine.targets_of(&target.part_of));
         into_targets(&mut draft, machine, &target.part_of, target.boot);
         draft.finish(name.clone(), out, |entry| entry.phase.clone_from(&target.phase));
     }
