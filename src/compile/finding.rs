@@ -28,7 +28,7 @@ impl OptionPath {
 }
 
 impl fmt::Display for OptionPath {
-    /// Writes the path as a profile would: names that are no identifiers stand in quotes.
+    /// Writes the path as a profile would: names that are no identifiers stand in quotes. Elements of lists are numbers.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, name) in self.0.iter().enumerate() {
             if at > 0 {
@@ -36,6 +36,7 @@ impl fmt::Display for OptionPath {
             }
             let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-'".contains(&byte))
                 && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+            let plain = plain || (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()));
             if plain { out.write_str(name)? } else { write!(out, "{name:?}")? }
         }
         Ok(())
@@ -132,6 +133,7 @@ mod tests {
     fn paths_are_written_as_in_a_profile() {
         let path = OptionPath::new(["services", "web"]).join("health.up").member("a.b");
         assert_eq!(path.to_string(), "services.web.health.up.\"a.b\"");
+        assert_eq!(OptionPath::new(["exec"]).join("command.0").to_string(), "exec.command.0");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 use super::evaluate::schema::{self, Described};
 use super::finding::OptionPath;
 
+/// What a truth value is called.
+pub const TRUTH: &str = "`true` or `false`";
+
 /// All options as a tree.
 #[derive(Clone, Debug, Default)]
 pub struct Reference {
@@ -89,6 +92,11 @@ impl Reference {
         }
     }
 
+    /// Returns what kind of value an option has, as the reference shows it.
+    pub fn kind(&self, path: &OptionPath) -> Option<&str> {
+        self.node(path).map(|node| node.kind.as_str())
+    }
+
     /// Returns the names of all record contracts.
     pub fn records(&self) -> &[String] {
         &self.records
@@ -97,6 +105,16 @@ impl Reference {
     /// Returns the documentation of an option.
     pub fn doc(&self, path: &OptionPath) -> Option<&str> {
         self.node(path)?.doc.as_deref()
+    }
+
+    /// Returns the options of this name inside of an option, as paths relative to it; those that no name of the user's
+    /// choice leads to.
+    pub fn find_below(&self, path: &OptionPath, name: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(node) = self.node(path) {
+            node.find(name, "", &mut found);
+        }
+        found
     }
 
     /// Returns the path of the only option with this name; `None` when there are none or several.
@@ -199,6 +217,16 @@ impl Node {
         }
     }
 
+    fn find(&self, name: &str, path: &str, found: &mut Vec<String>) {
+        for (known, child) in &self.children {
+            let path = if path.is_empty() { known.clone() } else { format!("{path}.{known}") };
+            child.find(name, &path, found);
+            if known == name {
+                found.push(path);
+            }
+        }
+    }
+
     fn collect(&self, path: &str, entries: &mut Vec<Entry>) {
         for (name, child) in &self.children {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
@@ -232,7 +260,7 @@ fn shown_type(name: &str, text: &str) -> String {
         return format!("one of `{}`", tags.join("`, `"));
     }
     match name {
-        "Bool" => "`true` or `false`".to_owned(),
+        "Bool" => TRUTH.to_owned(),
         "Dyn" => "any value".to_owned(),
         _ => name.to_owned(),
     }
