@@ -8,6 +8,8 @@ use super::finding::OptionPath;
 
 /// A record with more options than this is listed in one place only.
 const LARGE: usize = 12;
+/// What a truth value is called.
+pub const TRUTH: &str = "`true` or `false`";
 
 /// All options as a tree.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +94,11 @@ impl Reference {
         }
     }
 
+    /// Returns what kind of value an option has, as the reference shows it.
+    pub fn kind(&self, path: &OptionPath) -> Option<&str> {
+        self.node(path).map(|node| node.kind.as_str())
+    }
+
     /// Returns the names of all record contracts.
     pub fn records(&self) -> &[String] {
         &self.records
@@ -100,6 +107,16 @@ impl Reference {
     /// Returns the documentation of an option.
     pub fn doc(&self, path: &OptionPath) -> Option<&str> {
         self.node(path)?.doc.as_deref()
+    }
+
+    /// Returns the options of this name inside of an option, as paths relative to it; those that no name of the user's
+    /// choice leads to.
+    pub fn find_below(&self, path: &OptionPath, name: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(node) = self.node(path) {
+            node.find(name, "", &mut found);
+        }
+        found
     }
 
     /// Returns the path of the only option with this name; `None` when there are none or several.
@@ -202,6 +219,16 @@ impl Node {
         }
     }
 
+    fn find(&self, name: &str, path: &str, found: &mut Vec<String>) {
+        for (known, child) in &self.children {
+            let path = if path.is_empty() { known.clone() } else { format!("{path}.{known}") };
+            child.find(name, &path, found);
+            if known == name {
+                found.push(path);
+            }
+        }
+    }
+
     /// Adds what is in this option; `seen` has the first path of every large record, which is listed only once.
     fn collect(&self, path: &str, entries: &mut Vec<Entry>, seen: &mut BTreeMap<String, String>) {
         for (name, child) in &self.children {
@@ -253,7 +280,7 @@ fn shown_type(name: &str, text: &str) -> String {
         return format!("one of `{}`", tags.join("`, `"));
     }
     match name {
-        "Bool" => "`true` or `false`".to_owned(),
+        "Bool" => TRUTH.to_owned(),
         "Dyn" => "any value".to_owned(),
         _ => name.to_owned(),
     }
