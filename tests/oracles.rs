@@ -3,6 +3,9 @@
 //! A bundle is installed on a throwaway machine (`support/machine.rs`), which asks its own tools once; each test looks
 //! at one tool. Every profile is built as it is written, and for hosts that have just the release in question.
 
+#![cfg(feature = "compiler")]
+#![allow(clippy::expect_used, clippy::panic)]
+
 #[path = "support/build.rs"]
 mod build;
 #[path = "support/machine.rs"]

@@ -1,5 +1,8 @@
 //! vLLM reads its configuration with PyYAML; so does this test, and compares with what the profile says.
 
+#![cfg(feature = "compiler")]
+#![allow(clippy::expect_used, clippy::panic)]
+
 #[path = "support/build.rs"]
 mod build;
 #[path = "support/project.rs"]

@@ -1,5 +1,8 @@
 //! The same inputs give the same bytes: whoever builds, wherever, whenever, and in whichever language.
 
+#![cfg(feature = "compiler")]
+#![allow(clippy::expect_used, clippy::panic)]
+
 #[path = "support/project.rs"]
 mod project;
 #[path = "support/skip.rs"]
