@@ -59,8 +59,8 @@ impl Circumstances {
             .expect("env starts");
         let printed = String::from_utf8(built.stdout).expect("output is UTF-8");
         assert!(built.status.success(), "{profile}: {printed}{}", String::from_utf8_lossy(&built.stderr));
-        let messages = printed.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let report = messages.filter(|message| message["type"] == "build").next_back().expect("the build is reported");
+        let mut messages = printed.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let report = messages.rfind(|message| message["type"] == "build").expect("the build is reported");
         assert_eq!(report["built"], true, "{profile} comes from a cache");
         (report["bundle"].as_str().expect("the bundle has a digest").to_owned(), tree(&output))
     }
