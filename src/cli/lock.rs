@@ -39,9 +39,10 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
     }
     let changed = !arguments.check && lock.write(root).map_err(|error| report(&error, session))?;
     let count = profiles.len();
+    let counted = if count == 1 { "1 profile".to_owned() } else { format!("{count} profiles") };
     let text = match changed {
-        true => format!("{FILE_NAME} now records {count} profiles"),
-        false => format!("{FILE_NAME} is up to date with {count} profiles"),
+        true => format!("{FILE_NAME} now records {counted}"),
+        false => format!("{FILE_NAME} is up to date with {counted}"),
     };
     session.output.result(&text, || serde_json::json!({ "type": "lock", "profiles": count, "changed": changed }));
     Ok(())

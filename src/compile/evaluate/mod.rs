@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use nickel_lang_core::error::Error;
+use nickel_lang_core::error::{Error, TypecheckErrorKind};
 use serde_json::Value;
 
 use self::engine::Engine;
@@ -85,7 +85,8 @@ impl From<Diagnostic> for Failure {
 ///
 /// After a limit was reached the evaluation still goes on in the background; the process should end.
 pub fn evaluate(profile: &ProfilePath, limits: Limits, shown_from: &Path) -> Result<Evaluated, Box<Failure>> {
-    let shown = profile.file.strip_prefix(shown_from).unwrap_or(&profile.file).to_owned();
+    let below = profile.file.strip_prefix(shown_from).ok().filter(|below| !below.as_os_str().is_empty());
+    let shown = below.unwrap_or(&profile.file).to_owned();
     let text = read(&profile.file, &shown)?;
     let (profile, shown_from) = (profile.clone(), shown_from.to_owned());
     let work = move || in_thread(&profile, text, shown_from);
@@ -196,6 +197,7 @@ fn evaluate_with(engine: &mut Engine) -> Result<Parts, Vec<Diagnostic>> {
 fn code_of(error: &Error) -> &'static str {
     match error {
         Error::ParseErrors(_) => SYNTAX,
+        Error::TypecheckError(error) if matches!(error.borrow_error(), TypecheckErrorKind::ImportError(_)) => IMPORT,
         Error::TypecheckError(_) => TYPE,
         Error::ImportError(_) => IMPORT,
         _ => explain::EVALUATION,
