@@ -75,7 +75,7 @@ pub fn unit(unit: &LoweredUnit) -> Result<String, Finding> {
             let mut groups: Vec<(&str, Vec<Value>)> = Vec::new();
             for entry in &section.entries {
                 let title = group(&section.name, &entry.key);
-                let line = context! { key => encoded(&entry.key), value => encoded(&entry.value) };
+                let line = encoded(format!("{}={}", entry.key, entry.value));
                 match groups.last_mut() {
                     Some((last, lines)) if *last == title => lines.push(line),
                     _ => groups.push((title, vec![line])),

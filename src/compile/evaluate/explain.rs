@@ -46,7 +46,7 @@ const MAX_DEPTH: usize = 64;
 /// An option whose evaluation failed.
 enum Failed {
     Evaluation { path: OptionPath, trail: Vec<TermPos>, error: EvalError },
-    Missing { path: OptionPath, trail: Vec<TermPos>, metadata: FieldMetadata, record: PosIdx },
+    Missing { path: OptionPath, trail: Vec<TermPos>, metadata: Box<FieldMetadata>, record: PosIdx },
 }
 
 /// Returns everything that is wrong with the options of a profile; `first` is the error that its export ended with.
@@ -144,7 +144,7 @@ impl Walk<'_> {
                         None if field.metadata.opt() => {}
                         None => {
                             let record = if position == PosIdx::NONE { value.pos_idx() } else { position };
-                            let metadata = field.metadata.clone_inner();
+                            let metadata = Box::new(field.metadata.clone_inner());
                             let path = OptionPath(walk.path.clone());
                             walk.failures.push(Failed::Missing { path, trail: walk.trail.clone(), metadata, record });
                         }

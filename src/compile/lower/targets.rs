@@ -25,7 +25,12 @@ pub(super) fn lower(machine: &Machine<'_>, out: &mut Output) {
         after.extend(requires.iter().chain(&wants).cloned());
         draft.units("Requires", requires);
         draft.units("Wants", wants);
+        // Between two targets systemd derives an order from `PartOf=` or from `WantedBy=`, whichever it reads first; seen
+        // on 252. Written out, the inner one always comes first.
+        let mut outer = machine.targets_of(&target.part_of);
+        outer.retain(|unit| !after.contains(unit));
         draft.units("After", after);
+        draft.units("Before", outer);
         into_targets(&mut draft, machine, &target.part_of, target.boot);
         draft.finish(name.clone(), out, |entry| entry.phase.clone_from(&target.phase));
     }

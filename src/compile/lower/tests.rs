@@ -46,6 +46,13 @@ fn a_start_waits_for_the_probe_and_ends_with_the_process() {
 }
 
 #[test]
+fn a_target_inside_another_comes_first() {
+    let unit = text(json!({ "targets": { "models": { "unit": "x-models" } } }), "x-models.target");
+    assert_eq!(values(&unit, "Before"), ["citadel.target"]);
+    assert_eq!(values(&unit, "PartOf"), ["citadel.target"]);
+}
+
+#[test]
 fn a_unit_names_its_files_by_their_content() {
     let patch = |value: &str| json!({ "services": { "a": { "environment": { "MODE": value } } } });
     let file = |value: &str| values(&text(patch(value), "a.service"), "EnvironmentFile")[0].to_owned();
