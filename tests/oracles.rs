@@ -3,6 +3,8 @@
 //! A bundle is installed on a throwaway machine (`support/machine.rs`), which asks its own tools once; each test looks
 //! at one tool. Every profile is built as it is written, and for hosts that have just the release in question.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "support/project.rs"]

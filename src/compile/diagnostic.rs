@@ -48,17 +48,6 @@ impl Sources {
         self.0.get(number)
     }
 
-    /// Returns the text at a place.
-    pub fn text(&self, place: &Place) -> &str {
-        self.get(place.source).and_then(|source| source.text.get(place.range.clone())).unwrap_or("")
-    }
-
-    /// Shortens a place to its first line: a whole record under a message shows nothing.
-    pub fn first_line(&self, place: Place) -> Place {
-        let end = self.text(&place).find('\n').map(|at| place.range.start + at);
-        Place { range: place.range.start..end.unwrap_or(place.range.end), ..place }
-    }
-
     /// Hides what stands in quotes on the lines of a place, since it may be a secret.
     pub fn hide(&mut self, place: &Place) {
         let Some(source) = self.0.get_mut(place.source) else { return };
@@ -78,6 +67,17 @@ impl Sources {
             }
         }
         source.text = format!("{}{shown}{}", &text[..start], &text[end..]).into();
+    }
+
+    /// Returns the text at a place.
+    pub fn text(&self, place: &Place) -> &str {
+        self.get(place.source).and_then(|source| source.text.get(place.range.clone())).unwrap_or("")
+    }
+
+    /// Shortens a place to its first line: a whole record under a message shows nothing.
+    pub fn first_line(&self, place: Place) -> Place {
+        let end = self.text(&place).find('\n').map(|at| place.range.start + at);
+        Place { range: place.range.start..end.unwrap_or(place.range.end), ..place }
     }
 
     /// Returns the line and the column of a place, both counted from 1; the column counts characters.

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use super::evaluate::schema::{self, Described};
 use super::finding::OptionPath;
 
+/// A record with more options than this is listed in one place only.
+const LARGE: usize = 12;
 /// What a truth value is called.
 pub const TRUTH: &str = "`true` or `false`";
 
@@ -60,7 +62,7 @@ impl Reference {
     /// Returns all options in the order of the library.
     pub fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
-        self.root.collect("", &mut entries);
+        self.root.collect("", &mut entries, &mut BTreeMap::new());
         entries
     }
 
@@ -227,23 +229,41 @@ impl Node {
         }
     }
 
-    fn collect(&self, path: &str, entries: &mut Vec<Entry>) {
+    /// Adds what is in this option; `seen` has the first path of every large record, which is listed only once.
+    fn collect(&self, path: &str, entries: &mut Vec<Entry>, seen: &mut BTreeMap<String, String>) {
         for (name, child) in &self.children {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let same = Some(child).filter(|child| child.children.len() > LARGE).and_then(|child| seen.get(&child.kind));
+            let mut doc = child.doc.clone().unwrap_or_default();
+            if let Some(first) = same {
+                let _ = write!(doc, " Its options are those of `{first}`.");
+            }
+            let listed = same.is_some();
             entries.push(Entry {
                 path: path.clone(),
                 kind: child.kind.clone(),
-                doc: child.doc.clone().unwrap_or_default(),
+                doc,
                 default: child.default.clone(),
                 required: child.default.is_none() && !child.optional,
             });
-            child.collect(&path, entries);
+            if listed {
+                continue;
+            }
+            child.note(&path, seen);
+            child.collect(&path, entries, seen);
             let mut member = (child.member.as_deref(), path);
             while let (Some(inner), above) = member {
                 let path = format!("{above}.NAME");
-                inner.collect(&path, entries);
+                inner.note(&path, seen);
+                inner.collect(&path, entries, seen);
                 member = (inner.member.as_deref(), path);
             }
+        }
+    }
+
+    fn note(&self, path: &str, seen: &mut BTreeMap<String, String>) {
+        if self.children.len() > LARGE {
+            seen.entry(self.kind.clone()).or_insert_with(|| path.to_owned());
         }
     }
 }

@@ -279,7 +279,7 @@ impl Engine {
                 // What the user wrote is the cause; the library only explains.
                 labels.sort_by_key(|label| !super::origins::is_own(&label.place, &self.sources));
                 let folder = format!("{}/", self.shown_from.display());
-                let message = shown.message.replace(&folder, "");
+                let message = shown.message.replace(&folder, "").replace(library::ROOT, "the module library");
                 Diagnostic { code, severity, message, labels, notes: shown.notes, help: None }
             })
             .collect()

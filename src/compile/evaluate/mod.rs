@@ -89,7 +89,8 @@ impl From<Diagnostic> for Failure {
 ///
 /// After a limit was reached the evaluation still goes on in the background; the process should end.
 pub fn evaluate(profile: &ProfilePath, limits: Limits, shown_from: &Path) -> Result<Evaluated, Box<Failure>> {
-    let shown = profile.file.strip_prefix(shown_from).unwrap_or(&profile.file).to_owned();
+    let below = profile.file.strip_prefix(shown_from).ok().filter(|below| !below.as_os_str().is_empty());
+    let shown = below.unwrap_or(&profile.file).to_owned();
     let text = read(&profile.file, &shown)?;
     let (profile, shown_from) = (profile.clone(), shown_from.to_owned());
     let work = move || in_thread(&profile, text, shown_from);
