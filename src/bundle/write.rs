@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::Bundle;
 use super::manifest::FILE_NAME;
@@ -29,25 +30,32 @@ impl Bundle {
             let path = path.to_owned();
             move |source| WriteError::Io { path, source }
         };
-        let exists = check_replaceable(folder)?;
+        check_replaceable(folder)?;
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(at(parent))?;
         remove_abandoned(parent, folder);
 
         let beside = Beside::new(parent, folder).map_err(at(parent))?;
         self.fill(&beside.path).map_err(|(path, source)| WriteError::Io { path, source })?;
-        if exists {
-            // The old bundle takes the place beside and goes away with it.
-            match renameat_with(CWD, &beside.path, CWD, folder, RenameFlags::EXCHANGE) {
+        for _ in 0..TRIES {
+            // With an exchange the old bundle takes the place beside and goes away with it.
+            let exists = check_replaceable(folder)?;
+            let how = if exists { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+            match renameat_with(CWD, &beside.path, CWD, folder, how) {
                 Ok(()) => return Ok(()),
-                // Some file systems cannot exchange; then there is a moment without a bundle, but never half a one.
-                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                    fs::remove_dir_all(folder).map_err(at(folder))?
+                // Another build of the same output came or went since the look at it.
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOENT) => {}
+                // Some file systems know neither; then there is a moment without a bundle, but never half a one.
+                Err(Errno::INVAL | Errno::NOSYS) => {
+                    if exists {
+                        fs::remove_dir_all(folder).map_err(at(folder))?;
+                    }
+                    return fs::rename(&beside.path, folder).map_err(at(folder));
                 }
                 Err(error) => return Err(at(folder)(error.into())),
             }
         }
-        fs::rename(&beside.path, folder).map_err(at(folder))
+        Err(at(folder)(Errno::BUSY.into()))
     }
 
     fn fill(&self, folder: &Path) -> Result<(), (PathBuf, io::Error)> {
@@ -106,6 +114,9 @@ fn make_folders(root: &Path, folder: &Path) -> io::Result<()> {
 struct Beside {
     path: PathBuf,
 }
+
+/// So often a build gives way to others of the same output; each of them ends after a few.
+const TRIES: usize = 1000;
 
 const MARK: &str = ".citadel-";
 

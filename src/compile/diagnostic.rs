@@ -32,6 +32,9 @@ pub enum SourceKind {
     Library,
 }
 
+/// Longer lines, such as those of generated JSON, are named and not shown.
+const LONGEST_LINE: usize = 1000;
+
 /// All texts of one evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct Sources(Vec<Source>);
@@ -78,6 +81,14 @@ impl Sources {
     pub fn first_line(&self, place: Place) -> Place {
         let end = self.text(&place).find('\n').map(|at| place.range.start + at);
         Place { range: place.range.start..end.unwrap_or(place.range.end), ..place }
+    }
+
+    /// Returns how long the line is that a place begins in, in bytes.
+    fn line_length(&self, place: &Place) -> usize {
+        let text = self.get(place.source).map_or("", |source| &source.text);
+        let (before, behind) = text.split_at_checked(place.range.start).unwrap_or((text, ""));
+        let start = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
+        start + behind.find('\n').unwrap_or(behind.len())
     }
 
     /// Returns the line and the column of a place, both counted from 1; the column counts characters.
@@ -153,13 +164,21 @@ impl Diagnostic {
         for source in &sources.0 {
             files.add(printable(&source.name), printable(&masked(&source.text)));
         }
-        let labels = self.labels.iter().enumerate().map(|(at, label)| ShownLabel {
+        let (labels, far): (Vec<&Label>, Vec<&Label>) =
+            self.labels.iter().partition(|label| sources.line_length(&label.place) <= LONGEST_LINE);
+        let far = far.into_iter().map(|label| {
+            let file = sources.get(label.place.source).map_or("", |source| &source.name);
+            let (line, column) = sources.line_column(&label.place);
+            format!("{file}:{line}:{column}: {}", label.words)
+        });
+        let notes: Vec<String> = far.chain(self.notes.iter().cloned()).collect();
+        let labels = labels.into_iter().enumerate().map(|(at, label)| ShownLabel {
             style: if at == 0 { LabelStyle::Primary } else { LabelStyle::Secondary },
             file_id: label.place.source,
             range: label.place.range.clone(),
             message: printable(&label.words),
         });
-        let notes = self.notes.iter().map(|note| ("note", note)).chain(self.help.iter().map(|help| ("help", help)));
+        let notes = notes.iter().map(|note| ("note", note)).chain(self.help.iter().map(|help| ("help", help)));
         let shown = Shown::new(match self.severity {
             Severity::Error => ShownSeverity::Error,
             Severity::Warning => ShownSeverity::Warning,
