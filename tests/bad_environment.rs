@@ -4,6 +4,10 @@
 //! The rule behind all of them: the output is the old bundle or the new one, whole, or it is not there.
 
 #![cfg(feature = "compiler")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/skip.rs"]
+mod skip;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -82,10 +86,10 @@ fn assert_fails(output: &Output, code: i32, message: &str) {
 }
 
 /// Returns whether the test runs as root; says so otherwise.
-fn is_root(test: &str) -> bool {
+fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        println!("skipped: {test} needs root to become another user or to mount a file system");
+        skip::skipped("only root becomes another user or mounts a file system");
     }
     root
 }
@@ -136,7 +140,7 @@ fn a_module_that_must_not_be_read_is_named() {
 
 #[test]
 fn a_directory_that_must_not_be_written_stays_as_it_is() {
-    if !is_root("a_directory_that_must_not_be_written_stays_as_it_is") {
+    if !is_root() {
         return;
     }
     let project = Project::new(1);
@@ -151,7 +155,7 @@ fn a_directory_that_must_not_be_written_stays_as_it_is() {
 
 #[test]
 fn a_full_disk_leaves_the_old_bundle() {
-    if !is_root("a_full_disk_leaves_the_old_bundle") {
+    if !is_root() {
         return;
     }
     let project = Project::new(4);
@@ -176,7 +180,7 @@ fn a_full_disk_leaves_the_old_bundle() {
     let output = match output {
         Ok(output) if ![Some(1), Some(99)].contains(&output.status.code()) => output,
         _ => {
-            println!("skipped: a_full_disk_leaves_the_old_bundle cannot mount a file system here");
+            skip::skipped("no file system can be mounted here");
             return;
         }
     };

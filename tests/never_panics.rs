@@ -4,6 +4,7 @@
 //! limit goes on in the background, and because a stack that overflows cannot be caught.
 
 #![cfg(feature = "compiler")]
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -173,7 +174,7 @@ fn apply(text: &mut Vec<u8>, mistake: &Mistake) {
         Mistake::ReplaceWord(at, word) => drop(text.splice(at.get(&words).clone(), spaced(word.as_bytes()))),
         Mistake::DuplicateWord(at) => {
             let word = at.get(&words).clone();
-            text.splice(word.end..word.end, spaced(&text[word.clone()].to_vec()));
+            text.splice(word.end..word.end, spaced(&text[word.clone()]));
         }
         Mistake::CopyWord(from, to) => {
             let word = text[from.get(&words).clone()].to_vec();
