@@ -73,7 +73,7 @@ impl Bundle {
             };
             write().map_err(|error| (path.clone(), error))?;
         }
-        Ok(())
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(|error| (folder.to_owned(), error))
     }
 }
 
@@ -125,7 +125,7 @@ impl Beside {
         let path = parent.join(temporary_prefix(folder)).with_added_extension(std::process::id().to_string());
         // Only the owner may look inside until it is whole.
         DirBuilder::new().mode(0o700).create(&path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
         Ok(Beside { path })
     }
 }
@@ -199,6 +199,7 @@ mod tests {
         assert_eq!(Bundle::read(&output).unwrap(), bundle("two"));
         let beside: Vec<_> = fs::read_dir(output.parent().unwrap()).unwrap().collect();
         assert_eq!(beside.len(), 1, "nothing is left beside it");
+        assert_eq!(fs::metadata(&output).unwrap().permissions().mode() & 0o777, 0o755);
     }
 
     #[test]

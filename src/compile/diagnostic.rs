@@ -58,15 +58,20 @@ impl Sources {
         let start = text[..place.range.start.min(text.len())].rfind('\n').map_or(0, |at| at + 1);
         let end = text[place.range.end.min(text.len())..].find('\n').map_or(text.len(), |at| place.range.end + at);
         let mut shown = String::with_capacity(text.len());
-        if text[start..end].contains('\n') {
-            // A text of several lines may have quotes in it.
+        if text[start..end].contains('\n') || text[start..end].contains("%\"") {
+            // Such a text may have quotes in it.
             shown.push_str(&hidden(&text[start..end]));
         } else {
-            for (at, part) in text[start..end].split('"').enumerate() {
-                if at > 0 {
-                    shown.push('"');
+            let (mut quoted, mut escaped) = (false, false);
+            for character in text[start..end].chars() {
+                let ends = character == '"' && !escaped;
+                escaped = quoted && character == '\\' && !escaped;
+                if quoted && !ends {
+                    shown.extend(std::iter::repeat_n('*', character.len_utf8()));
+                } else {
+                    shown.push(character);
                 }
-                if at % 2 == 1 { shown.push_str(&hidden(part)) } else { shown.push_str(part) }
+                quoted ^= ends;
             }
         }
         source.text = format!("{}{shown}{}", &text[..start], &text[end..]).into();
@@ -267,12 +272,12 @@ mod tests {
     #[test]
     fn what_stands_in_quotes_is_hidden_without_moving_anything() {
         let mut sources = Sources::default();
-        let text = "a = \"x\",\nb = { c = \"päss\", d = 1 },\ne = \"y\"";
+        let text = "a = \"x\",\nb = { c = \"päss\", f = \"\\\"p\\\"q\\\\\", d = 1 },\ne = \"y\"";
         let source = sources.add(Source { name: "a".into(), text: text.into(), kind: SourceKind::Own });
         let start = text.find("\"päss").unwrap_or_default();
         sources.hide(&Place { source, range: start..start + 7 });
         let shown = sources.get(source).map(|source| source.text.to_string());
-        assert_eq!(shown.as_deref(), Some("a = \"x\",\nb = { c = \"*****\", d = 1 },\ne = \"y\""));
+        assert_eq!(shown.as_deref(), Some("a = \"x\",\nb = { c = \"*****\", f = \"********\", d = 1 },\ne = \"y\""));
     }
 
     #[test]
