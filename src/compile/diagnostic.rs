@@ -8,6 +8,8 @@ use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term::{self, termcolor};
 use serde::Serialize;
 
+use super::check::secrets::{hidden, masked};
+
 pub use super::finding::Severity;
 
 /// A text that a diagnostic may point into.
@@ -44,6 +46,27 @@ impl Sources {
     /// Returns a text by its number.
     pub fn get(&self, number: usize) -> Option<&Source> {
         self.0.get(number)
+    }
+
+    /// Hides what stands in quotes on the lines of a place, since it may be a secret.
+    pub fn hide(&mut self, place: &Place) {
+        let Some(source) = self.0.get_mut(place.source) else { return };
+        let text = &source.text;
+        let start = text[..place.range.start.min(text.len())].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[place.range.end.min(text.len())..].find('\n').map_or(text.len(), |at| place.range.end + at);
+        let mut shown = String::with_capacity(text.len());
+        if text[start..end].contains('\n') {
+            // A text of several lines may have quotes in it.
+            shown.push_str(&hidden(&text[start..end]));
+        } else {
+            for (at, part) in text[start..end].split('"').enumerate() {
+                if at > 0 {
+                    shown.push('"');
+                }
+                if at % 2 == 1 { shown.push_str(&hidden(part)) } else { shown.push_str(part) }
+            }
+        }
+        source.text = format!("{}{shown}{}", &text[..start], &text[end..]).into();
     }
 
     /// Returns the line and the column of a place, both counted from 1; the column counts characters.
@@ -117,7 +140,7 @@ impl Diagnostic {
     pub fn render(&self, sources: &Sources, colour: bool) -> String {
         let mut files = SimpleFiles::new();
         for source in &sources.0 {
-            files.add(printable(&source.name), printable(&source.text));
+            files.add(printable(&source.name), printable(&masked(&source.text)));
         }
         let labels = self.labels.iter().enumerate().map(|(at, label)| ShownLabel {
             style: if at == 0 { LabelStyle::Primary } else { LabelStyle::Secondary },
@@ -209,6 +232,17 @@ mod tests {
     #[test]
     fn control_characters_are_replaced_without_moving_anything() {
         assert_eq!(printable("a\u{1b}[2J\u{85}b\n"), "a?[2J??b\n");
+    }
+
+    #[test]
+    fn what_stands_in_quotes_is_hidden_without_moving_anything() {
+        let mut sources = Sources::default();
+        let text = "a = \"x\",\nb = { c = \"päss\", d = 1 },\ne = \"y\"";
+        let source = sources.add(Source { name: "a".into(), text: text.into(), kind: SourceKind::Own });
+        let start = text.find("\"päss").unwrap_or_default();
+        sources.hide(&Place { source, range: start..start + 7 });
+        let shown = sources.get(source).map(|source| source.text.to_string());
+        assert_eq!(shown.as_deref(), Some("a = \"x\",\nb = { c = \"*****\", d = 1 },\ne = \"y\""));
     }
 
     #[test]

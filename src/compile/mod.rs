@@ -38,7 +38,7 @@ pub struct Compiled {
 
 /// Compiles a profile to a bundle in memory, or returns everything that is wrong with it.
 pub fn compile(profile: &ProfilePath, limits: Limits, shown_from: &Path) -> Result<Compiled, Box<Failure>> {
-    let Evaluated { profile: typed, origins, sources, inputs, warnings, .. } =
+    let Evaluated { profile: typed, origins, mut sources, inputs, warnings, .. } =
         evaluate::evaluate(profile, limits, shown_from).map_err(|mut failure| {
             by_place(&mut failure.diagnostics);
             failure
@@ -51,6 +51,9 @@ pub fn compile(profile: &ProfilePath, limits: Limits, shown_from: &Path) -> Resu
     let (mut errors, mut warnings) = (Vec::new(), warnings);
     for finding in findings {
         let diagnostic = locate(finding, &origins, &sources);
+        if [check::codes::SECRET.0, check::codes::LOOKS_SECRET.0].contains(&diagnostic.code) {
+            diagnostic.labels.iter().for_each(|label| sources.hide(&label.place));
+        }
         match diagnostic.severity {
             Severity::Error => errors.push(diagnostic),
             Severity::Warning => warnings.push(diagnostic),

@@ -26,7 +26,7 @@ mod privileges;
 mod references;
 mod restart;
 mod sandbox;
-mod secrets;
+pub mod secrets;
 mod starts;
 #[cfg(test)]
 pub(in crate::compile) mod testing;

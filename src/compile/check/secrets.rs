@@ -3,6 +3,8 @@
 //! A profile is committed and a bundle is readable on the host, so no secret may be in either. What is found is never
 //! printed: its first three characters are enough to find it.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::compile::finding::{Finding, OptionPath};
@@ -106,6 +108,27 @@ fn judge(name: Option<&str>, text: &str, path: &OptionPath) -> Option<Finding> {
 /// Returns the beginning of a secret that may be shown.
 fn hint(secret: &str) -> String {
     secret.chars().take(3).chain(['…']).collect()
+}
+
+/// Returns as many asterisks as the text has bytes; its line breaks stay.
+pub fn hidden(text: &str) -> String {
+    text.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect()
+}
+
+/// Returns the text with every secret of a known shape replaced by as many asterisks as it has bytes, so that a message
+/// that shows a line of a profile shows no secret.
+pub fn masked(text: &str) -> Cow<'_, str> {
+    let mut shown = Cow::Borrowed(text);
+    // What was replaced has no shape any more; the bound is for texts that are nothing but secrets.
+    for _ in 0..1000 {
+        let Some((_, rest)) = shape(&shown) else { break };
+        let start = rest.as_ptr() as usize - shown.as_ptr() as usize;
+        let ends = |character: char| character == '"' || (!rest.starts_with("-----BEGIN") && character.is_whitespace());
+        let length = rest.find(ends).unwrap_or(rest.len());
+        let stars = hidden(&rest[..length]);
+        shown.to_mut().replace_range(start..start + length, &stars);
+    }
+    shown
 }
 
 /// The shortest text that can contain a token; only a password in a URL is shorter.
@@ -232,6 +255,9 @@ fn entropy(text: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use super::masked;
     use serde_json::{Value, json};
 
     use super::super::testing::{findings, found, service};
@@ -323,6 +349,18 @@ mod tests {
         ] {
             assert_eq!(of(json!({ "environment": { "X": text } })), [""; 0]);
         }
+    }
+
+    #[test]
+    fn secrets_are_masked_byte_for_byte() {
+        let token = token();
+        let text =
+            format!("a = \"{token}\", b = \"postgres://me:grüezi@host\"\nkey = \"-----BEGIN PRIVATE KEY-----\nMII\"");
+        let shown = masked(&text);
+        assert_eq!(shown.len(), text.len());
+        assert!(!shown.contains(&token) && !shown.contains("grüezi") && !shown.contains("MII"), "{shown}");
+        assert!(shown.starts_with("a = \"***") && shown.contains("b = \"postgres://me:***"), "{shown}");
+        assert!(matches!(masked("nothing here"), Cow::Borrowed(_)));
     }
 
     #[test]
