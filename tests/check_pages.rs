@@ -1,6 +1,7 @@
 //! The examples in `docs/checks/`: the first of a page causes its finding and no other, the second causes none.
 
 #![cfg(feature = "compiler")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;

@@ -3,6 +3,11 @@
 //! A bundle is installed on a throwaway machine (`support/machine.rs`), which asks its own tools once; each test looks
 //! at one tool. Every profile is built as it is written, and for hosts that have just the release in question.
 
+#![cfg(feature = "compiler")]
+#![allow(clippy::expect_used, clippy::panic)]
+
+#[path = "support/build.rs"]
+mod build;
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "support/project.rs"]
@@ -52,7 +57,7 @@ fn installed(release: &'static Release) -> &'static [Installed] {
         });
         let install = |(project, profile, name): (&std::path::PathBuf, String, String)| {
             let bundle = project.join("out").join(&profile);
-            project::build(project, &profile, &bundle);
+            build::build(project, &profile, &bundle);
             runs_on(&bundle, project == &suited, release).then(|| install(release, &system, &bundle, name))
         };
         project::in_parallel(builds.collect(), install).into_iter().flatten().collect()
@@ -268,12 +273,12 @@ fn the_manifest_names_every_unit_that_the_host_has_to_bring() {
 /// The machines are no use as witnesses if they overlook faults.
 #[test]
 fn faults_are_noticed() {
-    let faults: [(&str, &str, &str); 5] = [
-        ("verify", "[Service]\n", "[Service]\nRestrtSec=5\n"),
-        ("verify_direct", "[Service]\n", "[Service]\nTimeoutStopSec=soon\n"),
-        ("verify", "[Unit]\n", "[Unit]\nRequires=absent.service\nAfter=absent.service\n"),
-        ("verify", "[Unit]\n", "[Unit]\nRequires=citadel-models.target\nAfter=citadel-models.target\n"),
-        ("verify_direct", "ExecStart=/", "ExecStart=/usr/lib/systemd/absent\nExecStart=/"),
+    let faults = [
+        ("verify", "[Service]\n", "[Service]\nRestrtSec=5\n", "RestrtSec"),
+        ("verify_direct", "[Service]\n", "[Service]\nTimeoutStopSec=soon\n", "soon"),
+        ("verify", "[Unit]\n", "[Unit]\nRequires=absent.service\nAfter=absent.service\n", "absent.service"),
+        ("verify", "[Unit]\n", "[Unit]\nAfter=citadel-models.target\n", "ordering cycle"),
+        ("verify_direct", "ExecStart=/", "ExecStart=/usr/lib/systemd/absent\nExecStart=/", "/usr/lib/systemd/absent"),
     ];
     for release in [&SYSTEMD_252, &SYSTEMD_257] {
         let Ok(system) = release.system() else {
@@ -282,14 +287,15 @@ fn faults_are_noticed() {
         let folder = tempfile::tempdir().expect("a temporary folder is made");
         project::copy(folder.path(), |_| ());
         let bundle = folder.path().join("bundle");
-        project::build(folder.path(), "low_memory", &bundle);
+        build::build(folder.path(), "low_memory", &bundle);
         let unit = bundle.join("units/citadel-gpu.service");
         let sound = fs::read_to_string(&unit).expect("low_memory has a GPU");
-        for (tool, part, faulty) in faults {
+        for (tool, part, faulty, complaint) in faults {
             assert!(sound.contains(part), "the unit has no {part:?}");
             fs::write(&unit, sound.replacen(part, faulty, 1)).expect("the unit is changed");
             let answers = release.ask(&system, &bundle);
-            assert!(answers.complaint(tool).is_some(), "systemd {} does not notice {faulty:?}", release.systemd);
+            let said = answers.of(tool);
+            assert!(said.contains(complaint), "systemd {} says of {faulty:?}: {said:?}", release.systemd);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is generated and checked in is current: the option reference and the lock file.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 use std::process::Command;
 
 fn citadel(arguments: &[&str]) -> (bool, String, String) {

@@ -41,7 +41,7 @@ impl Size {
 impl fmt::Display for Size {
     /// Writes the size with the largest suffix that loses nothing, which every parser of systemd understands.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match SUFFIXES.iter().find(|(_, unit)| self.0 >= *unit && self.0 % unit == 0) {
+        match SUFFIXES.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
             Some((suffix, unit)) => write!(out, "{}{suffix}", self.0 / unit),
             None => write!(out, "{}", self.0),
         }

@@ -54,7 +54,9 @@ fn write(bundle: &Bundle, folder: &Path, session: &Session) -> Result<(), exit::
                 "check the directory's permissions and free space, or choose another one with `-o`"
             }
         };
-        session.output.error("E0008", &error.to_string(), Some(help));
+        let message = error.to_string();
+        let message = message.split(" (os error").next().unwrap_or(&message);
+        session.output.error("E0008", message, Some(help));
         exit::Code::NotWritten
     })
 }

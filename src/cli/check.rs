@@ -33,11 +33,15 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
         for warning in &compiled.warnings {
             session.output.diagnostic(warning, &compiled.sources);
         }
-        if arguments.locked {
-            worst = worst.and(lock::compare(&profile, &compiled.bundle, true, session));
+        if arguments.locked
+            && let Err(code) = lock::compare(&profile, &compiled.bundle, true, session)
+        {
+            worst = worst.and(Err(code));
+            continue;
         }
         let (name, units) = (&profile.name, compiled.bundle.manifest.units.len());
-        session.output.result(&format!("{name}: {units} units, {}", warned(compiled.warnings.len())), || {
+        let text = format!("{name}: {}, {}", counted(units, "unit"), warned(compiled.warnings.len()));
+        session.output.result(&text, || {
             serde_json::json!({ "type": "check", "profile": name, "units": units, "warnings": compiled.warnings.len() })
         });
     }
@@ -47,9 +51,13 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
 fn warned(count: usize) -> String {
     match count {
         0 => "no problems".to_owned(),
-        1 => "1 warning".to_owned(),
-        _ => format!("{count} warnings"),
+        _ => counted(count, "warning"),
     }
+}
+
+/// Returns a number with its noun, such as `1 unit` or `2 units`.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// Returns the project of the working directory, or reports that there is none.

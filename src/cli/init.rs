@@ -21,7 +21,8 @@ const FILES: [(&str, &str); 3] = [
 ];
 
 pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
-    let root = session.folder.join(&arguments.project);
+    let here = arguments.project.as_os_str() == ".";
+    let root = if here { session.folder.clone() } else { session.folder.join(&arguments.project) };
     if let Some((name, _)) = FILES[..2].iter().find(|(name, _)| root.join(name).exists()) {
         let message = format!("{} exists already", root.join(name).display());
         session.output.error("E0011", &message, Some("`citadel init` starts new projects only"));
@@ -34,7 +35,7 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
             return Err(exit::Code::NotWritten);
         }
     }
-    let place = match arguments.project.as_os_str() == "." {
+    let place = match here {
         true => String::new(),
         false => format!(" -C {}", arguments.project.display()),
     };

@@ -1,5 +1,7 @@
 //! `citadel lock`: records what every profile is built from, and into what.
 
+use std::path::Path;
+
 use super::{Session, build, check, exit};
 use crate::bundle::Bundle;
 use crate::compile::lock::{Difference, FILE_NAME, Lock, LockError};
@@ -27,6 +29,9 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
     failed?;
     let Some(root) = profiles.first().map(|profile| profile.project.root()) else { return Ok(()) };
     if arguments.check {
+        if !root.join(FILE_NAME).exists() {
+            return Err(missing(root, session));
+        }
         let old = Lock::read(root).map_err(|error| report(&error, session))?;
         if old != lock {
             session.output.error(
@@ -40,8 +45,8 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
     let changed = !arguments.check && lock.write(root).map_err(|error| report(&error, session))?;
     let count = profiles.len();
     let text = match changed {
-        true => format!("{FILE_NAME} now records {count} profiles"),
-        false => format!("{FILE_NAME} is up to date with {count} profiles"),
+        true => format!("{FILE_NAME} now records {}", check::counted(count, "profile")),
+        false => format!("{FILE_NAME} is up to date with {}", check::counted(count, "profile")),
     };
     session.output.result(&text, || serde_json::json!({ "type": "lock", "profiles": count, "changed": changed }));
     Ok(())
@@ -70,11 +75,14 @@ pub fn compare(profile: &ProfilePath, bundle: &Bundle, locked: bool, session: &S
     }
     let lock = Lock::read(root).map_err(|error| report(&error, session))?;
     let Some(difference) = lock.difference(bundle) else { return Ok(()) };
+    if !root.join(FILE_NAME).exists() {
+        return Err(missing(root, session));
+    }
     let name = &profile.name;
     let what = match difference {
         Difference::Unlocked => format!("{FILE_NAME} does not have {name}"),
         Difference::Inputs(inputs) => {
-            format!("{FILE_NAME} is out of date for {name}: {} changed", inputs.join(", "))
+            format!("{FILE_NAME} is out of date for {name}: {} changed", named(&inputs).join(", "))
         }
         Difference::Bundle => format!("{FILE_NAME} is out of date for {name}: another version of citadel wrote it"),
     };
@@ -84,6 +92,20 @@ pub fn compare(profile: &ProfilePath, bundle: &Bundle, locked: bool, session: &S
     }
     session.output.hint(&format!("{what}; `citadel lock` updates it"));
     Ok(())
+}
+
+fn missing(root: &Path, session: &Session) -> exit::Code {
+    let message = format!("there is no {FILE_NAME} in {}", root.display());
+    session.output.error("E0009", &message, Some("run `citadel lock` and commit the result"));
+    exit::Code::Locked
+}
+
+/// Returns the inputs as a person names them: the files of the library are one.
+fn named(inputs: &[String]) -> Vec<&str> {
+    let mut names: Vec<&str> =
+        inputs.iter().map(|name| if name.starts_with("citadel:") { "the module library" } else { name }).collect();
+    names.dedup();
+    names
 }
 
 fn report(error: &LockError, session: &Session) -> exit::Code {

@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use self::output::Output;
 use crate::bundle::quantity::{Size, Span};
 use crate::compile::evaluate::Limits;
-use crate::compile::project::ProfilePath;
+use crate::compile::project::{ProfilePath, plain};
 
 /// A build-time configuration compiler for AI services on your own GPU machines.
 #[derive(Debug, Parser)]
@@ -109,7 +109,7 @@ pub fn run() -> ExitCode {
             cli.command.run(&Session { folder, limits, output })
         }
         Err(error) => {
-            output.error("E0007", &format!("cannot work in {}: {error}", folder.display()), None);
+            output.error("E0007", &format!("cannot work in {}: {}", folder.display(), plain(&error)), None);
             Err(exit::Code::NotFound)
         }
     };

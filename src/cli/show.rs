@@ -8,6 +8,7 @@ use super::{Session, exit};
 use crate::compile::diagnostic::{Diagnostic, SourceKind, Sources};
 use crate::compile::evaluate::{self, origins::Origins};
 use crate::compile::finding::{OptionPath, nearest};
+use crate::compile::options::Reference;
 
 /// Show the evaluated value of a profile, with where each part was written
 #[derive(Debug, clap::Args)]
@@ -97,13 +98,18 @@ fn text(lines: &[Line]) -> String {
 }
 
 fn unknown(inside: &OptionPath, name: &str, value: &Value, session: &Session) -> exit::Code {
+    let reference = Reference::of_library();
+    let options = reference.names_in(inside);
     let message = match inside.0.is_empty() {
         true => format!("the profile has no option `{name}`"),
         false => format!("`{inside}` has no option `{name}`"),
     };
     let mut missing = Diagnostic::error(evaluate::NO_SUCH_OPTION, message);
-    if let Value::Object(fields) = value {
-        missing.help = Some(match nearest(name, fields.keys().map(String::as_str)) {
+    if options.contains(&name) {
+        missing.message = format!("the profile does not set `{}`", inside.member(name));
+        missing.help = Some(format!("`citadel options {name}` says what it is for"));
+    } else if let Value::Object(fields) = value {
+        missing.help = Some(match nearest(name, fields.keys().map(String::as_str).chain(options)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("it has: {}", fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
         });

@@ -69,6 +69,17 @@ impl Sources {
         source.text = format!("{}{shown}{}", &text[..start], &text[end..]).into();
     }
 
+    /// Returns the text at a place.
+    pub fn text(&self, place: &Place) -> &str {
+        self.get(place.source).and_then(|source| source.text.get(place.range.clone())).unwrap_or("")
+    }
+
+    /// Shortens a place to its first line: a whole record under a message shows nothing.
+    pub fn first_line(&self, place: Place) -> Place {
+        let end = self.text(&place).find('\n').map(|at| place.range.start + at);
+        Place { range: place.range.start..end.unwrap_or(place.range.end), ..place }
+    }
+
     /// Returns the line and the column of a place, both counted from 1; the column counts characters.
     pub fn line_column(&self, place: &Place) -> (usize, usize) {
         let text = self.get(place.source).map_or("", |source| &source.text);
@@ -157,7 +168,7 @@ impl Diagnostic {
         .with_message(printable(&self.message))
         .with_labels(labels.collect())
         .with_notes(
-            notes.map(|(kind, note)| format!("{kind}: {}", indented(&printable(note), kind.len() + 4))).collect(),
+            notes.map(|(kind, note)| format!("{kind}: {}", indented(&printable(note), kind.len() + 2))).collect(),
         );
 
         let config = term::Config::default();

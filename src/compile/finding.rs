@@ -28,14 +28,19 @@ impl OptionPath {
 }
 
 impl fmt::Display for OptionPath {
-    /// Writes the path as a profile would: names that are no identifiers stand in quotes.
+    /// Writes the path as a profile would: names that are no identifiers stand in quotes, places in lists in brackets.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, name) in self.0.iter().enumerate() {
+            if at > 0 && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
+                write!(out, "[{name}]")?;
+                continue;
+            }
             if at > 0 {
                 out.write_str(".")?;
             }
             let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-'".contains(&byte))
                 && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+            let plain = plain || (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()));
             if plain { out.write_str(name)? } else { write!(out, "{name:?}")? }
         }
         Ok(())
@@ -132,6 +137,7 @@ mod tests {
     fn paths_are_written_as_in_a_profile() {
         let path = OptionPath::new(["services", "web"]).join("health.up").member("a.b");
         assert_eq!(path.to_string(), "services.web.health.up.\"a.b\"");
+        assert_eq!(OptionPath::new(["exec", "command", "1"]).to_string(), "exec.command[1]");
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn locate(finding: Finding, origins: &Origins, sources: &Sources) -> Diagnostic 
         help: finding.help,
     };
     for (path, words) in finding.places {
-        match origins.find(&path, sources) {
+        match origins.find(&path, sources).map(|place| sources.first_line(place)) {
             // Two options that are both left to their defaults are shown where the service stands.
             Some(place) => match diagnostic.labels.iter_mut().find(|label| label.place == place) {
                 Some(label) if !label.words.contains(&words) => label.words = format!("{}; {words}", label.words),

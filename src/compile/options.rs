@@ -6,6 +6,11 @@ use std::fmt::Write as _;
 use super::evaluate::schema::{self, Described};
 use super::finding::OptionPath;
 
+/// A record with more options than this is listed in one place only.
+const LARGE: usize = 12;
+/// What a truth value is called.
+pub const TRUTH: &str = "`true` or `false`";
+
 /// All options as a tree.
 #[derive(Clone, Debug, Default)]
 pub struct Reference {
@@ -57,7 +62,7 @@ impl Reference {
     /// Returns all options in the order of the library.
     pub fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
-        self.root.collect("", &mut entries);
+        self.root.collect("", &mut entries, &mut BTreeMap::new());
         entries
     }
 
@@ -89,6 +94,11 @@ impl Reference {
         }
     }
 
+    /// Returns what kind of value an option has, as the reference shows it.
+    pub fn kind(&self, path: &OptionPath) -> Option<&str> {
+        self.node(path).map(|node| node.kind.as_str())
+    }
+
     /// Returns the names of all record contracts.
     pub fn records(&self) -> &[String] {
         &self.records
@@ -97,6 +107,16 @@ impl Reference {
     /// Returns the documentation of an option.
     pub fn doc(&self, path: &OptionPath) -> Option<&str> {
         self.node(path)?.doc.as_deref()
+    }
+
+    /// Returns the options of this name inside of an option, as paths relative to it; those that no name of the user's
+    /// choice leads to.
+    pub fn find_below(&self, path: &OptionPath, name: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(node) = self.node(path) {
+            node.find(name, "", &mut found);
+        }
+        found
     }
 
     /// Returns the path of the only option with this name; `None` when there are none or several.
@@ -199,23 +219,51 @@ impl Node {
         }
     }
 
-    fn collect(&self, path: &str, entries: &mut Vec<Entry>) {
+    fn find(&self, name: &str, path: &str, found: &mut Vec<String>) {
+        for (known, child) in &self.children {
+            let path = if path.is_empty() { known.clone() } else { format!("{path}.{known}") };
+            child.find(name, &path, found);
+            if known == name {
+                found.push(path);
+            }
+        }
+    }
+
+    /// Adds what is in this option; `seen` has the first path of every large record, which is listed only once.
+    fn collect(&self, path: &str, entries: &mut Vec<Entry>, seen: &mut BTreeMap<String, String>) {
         for (name, child) in &self.children {
             let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let same = Some(child).filter(|child| child.children.len() > LARGE).and_then(|child| seen.get(&child.kind));
+            let mut doc = child.doc.clone().unwrap_or_default();
+            if let Some(first) = same {
+                let _ = write!(doc, " Its options are those of `{first}`.");
+            }
+            let listed = same.is_some();
             entries.push(Entry {
                 path: path.clone(),
                 kind: child.kind.clone(),
-                doc: child.doc.clone().unwrap_or_default(),
+                doc,
                 default: child.default.clone(),
                 required: child.default.is_none() && !child.optional,
             });
-            child.collect(&path, entries);
+            if listed {
+                continue;
+            }
+            child.note(&path, seen);
+            child.collect(&path, entries, seen);
             let mut member = (child.member.as_deref(), path);
             while let (Some(inner), above) = member {
                 let path = format!("{above}.NAME");
-                inner.collect(&path, entries);
+                inner.note(&path, seen);
+                inner.collect(&path, entries, seen);
                 member = (inner.member.as_deref(), path);
             }
+        }
+    }
+
+    fn note(&self, path: &str, seen: &mut BTreeMap<String, String>) {
+        if self.children.len() > LARGE {
+            seen.entry(self.kind.clone()).or_insert_with(|| path.to_owned());
         }
     }
 }
@@ -232,7 +280,7 @@ fn shown_type(name: &str, text: &str) -> String {
         return format!("one of `{}`", tags.join("`, `"));
     }
     match name {
-        "Bool" => "`true` or `false`".to_owned(),
+        "Bool" => TRUTH.to_owned(),
         "Dyn" => "any value".to_owned(),
         _ => name.to_owned(),
     }

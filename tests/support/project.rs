@@ -1,14 +1,10 @@
-//! The profiles of this repository, copied, built with the real program, and worked on side by side.
+//! The profiles of this repository, copied, and worked on side by side.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 
 use serde_json::Value;
-
-/// The program under test.
-pub const CITADEL: &str = env!("CARGO_BIN_EXE_citadel");
 
 /// Returns the names of all profiles of the repository, such as `production` and `ultravox/production`, sorted.
 pub fn profiles() -> Vec<String> {
@@ -36,18 +32,6 @@ pub fn copy(to: &Path, edit: impl Fn(&mut Value)) {
             fs::copy(&file, &target).expect("a profile is copied");
         }
     }
-}
-
-/// Builds a profile of a project into `output`, and leaves nothing elsewhere.
-pub fn build(project: &Path, profile: &str, output: &Path) {
-    let built = Command::new(CITADEL)
-        .args(["build", profile, "--output"])
-        .arg(output)
-        .current_dir(project)
-        .env("XDG_CACHE_HOME", project.join("cache"))
-        .output()
-        .expect("citadel starts");
-    assert!(built.status.success(), "{profile} does not build:\n{}", String::from_utf8_lossy(&built.stderr));
 }
 
 /// Returns all files below a folder, however deep.

@@ -50,7 +50,7 @@ fn foreign_section(unit: &LoweredUnit, section: &str, place: Option<&OptionPath>
     let brackets: Vec<String> = allowed.iter().map(|name| format!("[{name}]")).collect();
     Finding::error(WRONG_SECTION, format!("a {kind} has no section [{section}]"))
         .at(place.unwrap_or(&unit.origin).clone(), "systemd would ignore it")
-        .help(format!("write it into {}", list(&brackets)))
+        .help(format!("write it into one of {}", brackets.join(", ")))
 }
 
 fn judge(

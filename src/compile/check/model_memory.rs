@@ -99,9 +99,9 @@ fn check_size(context: &Context<'_>, service: &ServiceView, vllm: &Vllm, shape: 
         String::new()
     };
     finding = finding.note(format!(
-        "weights{split}: {:>6} GiB{}\nKV cache:  {:>6} GiB{}\noverhead:  {:>6} GiB\ntogether:  {:>6} GiB",
+        "weights:   {:>6} GiB{}\nKV cache:  {:>6} GiB{}\noverhead:  {:>6} GiB\ntogether:  {:>6} GiB",
         gib(weights),
-        if need.weights.is_none() { " (not known)" } else { "" },
+        if need.weights.is_none() { " (not known)" } else { &split },
         gib(cache.unwrap_or(0)),
         match vllm.max_model_len {
             Some(length) => format!(" for {length} tokens of {} KiB", need.per_token / 1024),
@@ -111,7 +111,11 @@ fn check_size(context: &Context<'_>, service: &ServiceView, vllm: &Vllm, shape: 
         gib(total),
     ));
     if let Some(length) = vllm.max_model_len {
-        finding = finding.at(service.option("vllm.max_model_len"), format!("one sequence has up to {length} tokens"));
+        let place = service.option("vllm.max_model_len");
+        let cause = (place, format!("one sequence has up to {length} tokens"));
+        // When all but the cache fits, the length is to blame.
+        let at = if fits_without_cache && vllm.kv_cache_memory.is_none() { 0 } else { finding.places.len() };
+        finding.places.insert(at, cause);
     }
     Some(finding.help(advice(vllm, shape, &need, share, room, fits_without_cache)))
 }
@@ -220,7 +224,7 @@ mod tests {
         assert_eq!(
             found[0].notes,
             [
-                "weights:   13.0 GiB\nKV cache:    16.0 GiB for 131072 tokens of 128 KiB\noverhead:     1.0 GiB\ntogether:    30.0 GiB"
+                "weights:     13.0 GiB\nKV cache:    16.0 GiB for 131072 tokens of 128 KiB\noverhead:     1.0 GiB\ntogether:    30.0 GiB"
             ]
         );
         // 21.6 - 13.04 - 1 = 7.56 GiB of 128 KiB.

@@ -85,7 +85,7 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         };
         let mut blamed: Vec<&Endpoint<'_>> = endpoints.iter().copied().filter(|one| in_conflict(one)).collect();
         // What the profile can change comes first.
-        blamed.sort_by_key(|endpoint| endpoint.origin.0.first().is_some_and(|first| first == "host"));
+        blamed.sort_by_key(|endpoint| is_of_host(endpoint));
         if blamed.is_empty() {
             continue;
         }
@@ -99,10 +99,11 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
         for endpoint in blamed.iter().take(6) {
             finding = finding.at(endpoint.origin.clone(), format!("{} listens at {}", endpoint.owner, shown(endpoint)));
         }
-        if let Some(service) = one.service.or(other.service).filter(|_| blamed.iter().any(|it| it.service.is_none())) {
+        let is_socket = |it: &&&Endpoint<'_>| it.service.is_none() && !is_of_host(it);
+        if let Some(socket) = blamed.iter().find(is_socket).filter(|_| blamed.iter().all(|it| !is_of_host(it))) {
             finding = finding.note(format!(
-                "a socket is open even while {} does not run, so excluding each other does not help",
-                service.key
+                "systemd listens for {} even while it does not run, so excluding each other does not help",
+                socket.owner
             ));
         }
         let free = (*port..=u16::MAX).find(|port| !by_port.contains_key(port));
@@ -129,8 +130,12 @@ fn overlap(one: &str, other: &str) -> bool {
     one == other || takes(one, other) || takes(other, one)
 }
 
+fn is_of_host(endpoint: &Endpoint<'_>) -> bool {
+    endpoint.origin.0.first().is_some_and(|first| first == "host")
+}
+
 fn shown(endpoint: &Endpoint<'_>) -> String {
-    if endpoint.origin.0.first().is_some_and(|first| first == "host") {
+    if is_of_host(endpoint) {
         return "an address that is not known".to_owned();
     }
     match endpoint.address.contains(':') {

@@ -55,6 +55,8 @@ fn kinds(check: &Preflight) -> Vec<String> {
     .collect()
 }
 
+const NO_GPU: &str = "the service has no GPU";
+
 /// Returns why a check fails on every start, as far as the facts of the host tell.
 fn hopeless(context: &Context<'_>, service: &ServiceView, check: &Preflight, place: &OptionPath) -> Option<Finding> {
     let host = &context.system.profile.host;
@@ -87,20 +89,26 @@ fn hopeless(context: &Context<'_>, service: &ServiceView, check: &Preflight, pla
             let smallest = service.gpus.iter().filter_map(|gpu| host.gpus.get(gpu.index)).min_by_key(|gpu| gpu.memory);
             match smallest {
                 Some(gpu) => too_much("gpu_memory_free", wanted, gpu.memory, gpu.name.clone()),
-                None => Some(("gpu_memory_free".to_owned(), "the service has no GPU".to_owned())),
+                None => Some(("gpu_memory_free".to_owned(), NO_GPU.to_owned())),
             }
         })
         .or_else(|| {
             let no_gpu = check.torch_cuda.is_some() && service.spec.gpu.devices.values().all(|on| !on);
-            no_gpu.then(|| ("torch_cuda".to_owned(), "the service has no GPU".to_owned()))
+            no_gpu.then(|| ("torch_cuda".to_owned(), NO_GPU.to_owned()))
         })
         .or_else(|| too_old("driver", &check.driver, &host.driver))
         .or_else(|| too_old("cuda", &check.cuda, &host.cuda))?;
+    let help = match option.as_str() {
+        "user" => format!("run the service as this user, or ask for {}", service.user.user),
+        _ if reason == NO_GPU => "name the GPU with `gpu.devices`, or remove the check".to_owned(),
+        _ => "ask for what the host has, or correct the facts of the host".to_owned(),
+    };
+    let option = if option == "disk_free" { "disk_free.size" } else { &option };
     Some(
         Finding::error(PREFLIGHT_FAILS, format!("{place} can never pass"))
-            .at(place.join(&option), "asked for here")
+            .at(place.join(option), "asked for here")
             .note(reason)
-            .help("ask for what the host has, or correct the facts of the host"),
+            .help(help),
     )
 }
 
@@ -140,7 +148,7 @@ mod tests {
         for (check, option) in [
             (json!({ "user": "alice" }), "user"),
             (json!({ "memory_free": "65G" }), "memory_free"),
-            (json!({ "disk_free": { "path": "/opt/x", "size": "101G" } }), "disk_free"),
+            (json!({ "disk_free": { "path": "/opt/x", "size": "101G" } }), "disk_free.size"),
             (json!({ "driver": "550" }), "driver"),
             (json!({ "cuda": "12.4" }), "cuda"),
             (json!({ "gpu_memory_free": "1G" }), "gpu_memory_free"),

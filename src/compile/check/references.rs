@@ -41,7 +41,9 @@ fn no_unit(context: &Context<'_>, name: &str, place: OptionPath) -> Finding {
     let profile = &context.system.profile;
     let finding = nothing("service or unit", name, place, context.known.unit_names());
     if profile.services.get(name).is_some_and(|service| !service.enable) {
-        return finding.note(format!("`services.{name}` is switched off with `enable = false`"));
+        return finding
+            .note(format!("`services.{name}` is switched off with `enable = false`"))
+            .help("switch it on, or remove this");
     }
     let app = profile.apps.keys().find(|app| *app == name);
     if let Some(app) = app {

@@ -35,7 +35,7 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
             );
         }
         let systemd = context.system.profile.host.systemd;
-        if systemd < BACKOFF_SINCE {
+        if systemd < BACKOFF_SINCE && max_delay >= restart.delay {
             findings.push(
                 Finding::warning(
                     BACKOFF_WITHOUT_EFFECT,
@@ -123,7 +123,7 @@ fn check_watchdog(service: &ServiceView) -> Option<Finding> {
     let who = match service.workload()? {
         Workload::Vllm(_) => "vLLM",
         Workload::Celery(_) => "Celery",
-        Workload::Exec(exec) if exec.kind != ExecType::Notify => "a program that does not say when it is ready",
+        Workload::Exec(exec) if exec.kind != ExecType::Notify => "its program",
         _ => return None,
     };
     Some(
@@ -192,7 +192,7 @@ mod tests {
     fn a_watchdog_needs_a_service_that_reports() {
         assert_eq!(
             of(json!({ "watchdog": "30s" })),
-            "C0264 error services.a.watchdog: a is killed every 30s, because a program that does not say when it is ready does not report"
+            "C0264 error services.a.watchdog: a is killed every 30s, because its program does not report"
         );
         assert_eq!(of(json!({ "watchdog": "30s", "exec": { "type": "notify" } })), "");
     }

@@ -185,10 +185,10 @@ fn paths(service: &ServiceView) -> Vec<(OptionPath, String)> {
     let mut add = |option: &str, path: &str| found.push((service.option(option), path.to_owned()));
     match service.workload() {
         Some(Workload::Exec(exec)) => {
-            for argument in &exec.command {
+            for (at, argument) in exec.command.iter().enumerate() {
                 // Both `/path` and `--option=/path`.
                 let path = argument.split_once('=').map_or(argument.as_str(), |(_, path)| path);
-                add("exec.command", path);
+                add(&format!("exec.command.{at}"), path);
             }
         }
         Some(Workload::Vllm(vllm)) => {
@@ -279,7 +279,7 @@ mod tests {
         let at_home = json!({ "exec": { "command": ["/usr/bin/python3", "--config=/home/a/x.yaml"] } });
         assert_eq!(
             found(json!({ "services": { "a": service(at_home.clone()) } })),
-            ["C0251 error services.a.exec.command: a cannot see /home/a/x.yaml"]
+            ["C0251 error services.a.exec.command.1: a cannot see /home/a/x.yaml"]
         );
         let mut seen = at_home;
         seen["sandbox"] = json!({ "protect_home": "read_only" });

@@ -63,9 +63,10 @@ fn walk(value: &Value, path: &mut OptionPath, findings: &mut Vec<Finding>) {
             }
         }
         Value::Array(elements) => {
-            // An argument behind `--api-key` is judged by that name. Elements have no path of their own.
+            // An argument behind `--api-key` is judged by that name.
             let mut name = None;
-            for element in elements {
+            for (at, element) in elements.iter().enumerate() {
+                path.0.push(at.to_string());
                 match element {
                     Value::String(text) => {
                         findings.extend(judge(name, text, path));
@@ -73,6 +74,7 @@ fn walk(value: &Value, path: &mut OptionPath, findings: &mut Vec<Finding>) {
                     }
                     other => walk(other, path, findings),
                 }
+                path.0.pop();
             }
         }
         Value::String(text) => {
@@ -278,7 +280,7 @@ mod tests {
             (json!({ "environment": { "ANYTHING": token } }), "services.a.environment.ANYTHING"),
             (
                 json!({ "exec": { "command": ["/bin/x", "--header", format!("Bearer {token}")] } }),
-                "services.a.exec.command",
+                "services.a.exec.command[2]",
             ),
             (json!({ "systemd": { "Service": { "X-Note": token } } }), "services.a.systemd.Service.X-Note"),
         ] {
@@ -328,10 +330,12 @@ mod tests {
 
     #[test]
     fn arguments_are_judged_by_the_option_in_front_of_them() {
-        for command in [json!(["/bin/x", "--api-key", "a1b2c3d4e5f6"]), json!(["/bin/x", "--api-key=a1b2c3d4e5f6"])] {
+        for (command, at) in
+            [(json!(["/bin/x", "--api-key", "a1b2c3d4e5f6"]), 2), (json!(["/bin/x", "--api-key=a1b2c3d4e5f6"]), 1)]
+        {
             assert_eq!(
                 of(json!({ "exec": { "command": command } })),
-                ["C0281 error services.a.exec.command: the value of api-key looks like a secret"]
+                [format!("C0281 error services.a.exec.command[{at}]: the value of api-key looks like a secret")]
             );
         }
     }

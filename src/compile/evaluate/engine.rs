@@ -7,13 +7,14 @@ use std::rc::Rc;
 
 use nickel_lang_core::cache::{CacheHub, InputFormat, SourcePath};
 use nickel_lang_core::error::warning::Warning;
-use nickel_lang_core::error::{Error, IntoDiagnostics, Reporter};
+use nickel_lang_core::error::{Error, ImportErrorKind, IntoDiagnostics, Reporter, TypecheckErrorKind};
 use nickel_lang_core::eval::cache::CacheImpl;
 use nickel_lang_core::eval::value::{Container, NickelValue};
 use nickel_lang_core::eval::{VirtualMachine, VmContext};
 use nickel_lang_core::files::{FileId, Files};
 use nickel_lang_core::position::{PosIdx, TermPos};
 
+use super::advice;
 use super::library;
 use super::origins::Origins;
 use crate::bundle::digest::Digest;
@@ -134,7 +135,8 @@ impl Engine {
         hub.import_data.transitive_imports(main).into_iter().find_map(|file| match hub.sources.file_paths.get(&file) {
             Some(SourcePath::Path(path, _)) if library::name_of(path).is_none() => {
                 let name = path.to_str()?;
-                library::FILES.iter().any(|(known, _)| name.ends_with(&format!("/{known}"))).then(|| path.clone())
+                let hides = library::FILES.iter().any(|(known, _)| name.ends_with(&format!("/{known}")));
+                hides.then(|| path.strip_prefix(&self.shown_from).unwrap_or(path).to_owned())
             }
             _ => None,
         })
@@ -205,7 +207,45 @@ impl Engine {
     pub fn describe(&mut self, code: &'static str, error: Error) -> Vec<Diagnostic> {
         let mut files = self.context.import_resolver.sources.files().clone();
         let described = error.into_diagnostics(&mut files);
-        self.convert(code, Severity::Error, described, &files)
+        let described = self.convert(code, Severity::Error, described, &files);
+        described.into_iter().map(|it| advice::advise(it, &self.sources)).collect()
+    }
+
+    /// Returns an account of an error that was found before the evaluation.
+    pub fn describe_preparation(&mut self, error: Error) -> Vec<Diagnostic> {
+        let import = match &error {
+            Error::ImportError(kind) => Some(&**kind),
+            Error::TypecheckError(error) => match error.borrow_error() {
+                TypecheckErrorKind::ImportError(kind) => Some(kind),
+                _ => None,
+            },
+            _ => None,
+        };
+        let code = match (&error, import) {
+            (_, Some(ImportErrorKind::IOError(path, reason, position))) => {
+                let (path, reason, position) = (path.clone(), reason.clone(), *position);
+                let beside = self.importable_beside(position, &path);
+                let place = self.place(position);
+                return vec![advice::no_import(super::IMPORT, &path, &reason, place, &beside)];
+            }
+            (Error::ParseErrors(_), _) | (_, Some(ImportErrorKind::ParseErrors(..))) => super::SYNTAX,
+            (_, Some(_)) => super::IMPORT,
+            (Error::TypecheckError(_), _) => super::TYPE,
+            _ => super::explain::EVALUATION,
+        };
+        self.describe(code, error)
+    }
+
+    /// Returns the files in the folder that an import leads to, as the importing file would name them.
+    fn importable_beside(&self, position: TermPos, path: &str) -> Vec<String> {
+        let importer = position.src_id().and_then(|file| self.context.import_resolver.sources.file_paths.get(&file));
+        let Some(SourcePath::Path(importer, _)) = importer else { return Vec::new() };
+        let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+        let files = std::fs::read_dir(importer.parent().unwrap_or(Path::new("/")).join(folder)).into_iter().flatten();
+        let mut names: Vec<String> =
+            files.flatten().map(|file| folder.join(file.file_name()).display().to_string()).collect();
+        names.sort();
+        names
     }
 
     /// Returns Nickel's warnings.
@@ -233,12 +273,13 @@ impl Engine {
                 let mut labels: Vec<Label> = Vec::new();
                 for label in shown.labels {
                     let source = self.number_in(label.file_id, files);
-                    labels.push(Label { place: Place { source, range: label.range }, words: label.message });
+                    let place = self.sources.first_line(Place { source, range: label.range });
+                    labels.push(Label { place, words: label.message });
                 }
                 // What the user wrote is the cause; the library only explains.
                 labels.sort_by_key(|label| !super::origins::is_own(&label.place, &self.sources));
                 let folder = format!("{}/", self.shown_from.display());
-                let message = shown.message.replace(&folder, "");
+                let message = shown.message.replace(&folder, "").replace(library::ROOT, "the module library");
                 Diagnostic { code, severity, message, labels, notes: shown.notes, help: None }
             })
             .collect()
@@ -253,7 +294,8 @@ impl Engine {
         let place = self.place_of_value(value);
         if depth > MAX_DEPTH {
             let refused =
-                Diagnostic::error(super::TOO_DEEP, format!("a value is nested more than {MAX_DEPTH} levels deep"));
+                Diagnostic::error(super::TOO_DEEP, format!("a value is nested more than {MAX_DEPTH} levels deep"))
+                    .help("no option is; look for a function that puts its result into another record each time");
             return Err(match place {
                 Some(place) => refused.at(place, "in here"),
                 None => refused,

@@ -10,16 +10,17 @@ use nickel_lang_core::eval::VirtualMachine;
 use nickel_lang_core::eval::value::{Container, EnumVariantData, NickelValue, ValueContentRef};
 use nickel_lang_core::identifier::LocIdent;
 use nickel_lang_core::label::Label;
+use nickel_lang_core::label::ty_path::has_no_arrow;
 use nickel_lang_core::position::{PosIdx, TermPos};
 use nickel_lang_core::term::RuntimeContract;
 use nickel_lang_core::term::record::FieldMetadata;
 use nickel_lang_core::typ::TypeF;
 
 use super::engine::Engine;
-use super::origins::is_said;
+use super::origins::{is_own, is_said};
 use crate::compile::diagnostic::{Diagnostic, Place};
 use crate::compile::finding::{OptionPath, nearest};
-use crate::compile::options::Reference;
+use crate::compile::options::{Reference, TRUTH};
 
 /// An option does not exist.
 pub const UNKNOWN: &str = "E0201";
@@ -34,6 +35,10 @@ pub const EVALUATION: &str = "E0205";
 /// An option depends on itself.
 pub const RECURSION: &str = "E0206";
 
+const KEEP_ONE: &str = "keep one of them; a module says `| priority -100` behind a value that a profile may change";
+const NO_DEFAULT: &str = "the library has a default already: write the value without `| default`, or with `| priority -100` if a \
+                          profile may change it";
+
 /// More errors than this help nobody.
 const MAX_ERRORS: usize = 100;
 const MAX_DEPTH: usize = 64;
@@ -41,7 +46,7 @@ const MAX_DEPTH: usize = 64;
 /// An option whose evaluation failed.
 enum Failed {
     Evaluation { path: OptionPath, trail: Vec<TermPos>, error: EvalError },
-    Missing { path: OptionPath, trail: Vec<TermPos>, metadata: FieldMetadata, record: PosIdx },
+    Missing { path: OptionPath, trail: Vec<TermPos>, metadata: Box<FieldMetadata>, record: PosIdx },
 }
 
 /// Returns everything that is wrong with the options of a profile; `first` is the error that its export ended with.
@@ -139,7 +144,7 @@ impl Walk<'_> {
                         None if field.metadata.opt() => {}
                         None => {
                             let record = if position == PosIdx::NONE { value.pos_idx() } else { position };
-                            let metadata = field.metadata.clone_inner();
+                            let metadata = Box::new(field.metadata.clone_inner());
                             let path = OptionPath(walk.path.clone());
                             walk.failures.push(Failed::Missing { path, trail: walk.trail.clone(), metadata, record });
                         }
@@ -190,7 +195,7 @@ fn missing(
         .or_else(|| engine.place_of(record).filter(|place| is_said(place, engine.sources())))
         .or_else(|| nearest_own(engine, parents));
     if let Some(place) = place {
-        found = found.at(first_line(engine, place), "needed in here");
+        found = found.at(record_line(engine, place), "needed in here");
     }
     if let Some(doc) = metadata.doc.as_deref().or_else(|| reference.doc(path)) {
         found = found.note(format!("{}: {doc}", path.0.last().map_or("", String::as_str)));
@@ -209,7 +214,17 @@ fn evaluation(
         EvalErrorKind::BlameError { evaluated_arg, label } => {
             let unknown = extra_fields(evaluated_arg.as_ref(), label);
             if !unknown.is_empty() {
-                return unknown.into_iter().map(|name| unknown_option(engine, reference, path, trail, name)).collect();
+                let record = evaluated_arg.as_ref();
+                return (unknown.into_iter())
+                    .map(|name| unknown_option(engine, reference, path, trail, record, name))
+                    .collect();
+            }
+            if is_unequal_lists(label) {
+                return vec![unequal_lists(engine, path, trail, evaluated_arg.as_ref(), label)];
+            }
+            // The argument of a function that the profile calls is wrong, and not the option itself.
+            if !has_no_arrow(&label.path) {
+                return failed(engine, path, trail, error);
             }
             vec![wrong_value(engine, reference, path, trail, evaluated_arg.as_ref(), label)]
         }
@@ -218,13 +233,11 @@ fn evaluation(
             let mut places: Vec<Place> =
                 [left_arg, right_arg].into_iter().filter_map(|value| engine.place_of_value(value)).collect();
             places.sort_by_key(|place| !is_said(place, engine.sources()));
-            for place in places {
-                found = found.at(place, "one value");
+            let default_of_library = places.iter().any(|place| !is_said(place, engine.sources()));
+            for (place, words) in places.into_iter().zip(["one value", "another value"]) {
+                found = found.at(engine.sources().first_line(place), words);
             }
-            vec![
-                found
-                    .help("keep one of them; a module says `| priority -100` behind a value that a profile may change"),
-            ]
+            vec![found.help(if default_of_library { NO_DEFAULT } else { KEEP_ONE })]
         }
         EvalErrorKind::InfiniteRecursion(..) => {
             let mut found = engine.describe(RECURSION, Error::EvalError(error));
@@ -241,20 +254,54 @@ fn evaluation(
             }
             found
         }
-        _ => {
-            let mut found = engine.describe(EVALUATION, Error::EvalError(error));
-            let place = nearest_own(engine, trail);
-            for diagnostic in &mut found {
-                if !path.0.is_empty() {
-                    diagnostic.notes.push(format!("while evaluating `{path}`"));
-                }
-                if let Some(place) = place.clone().filter(|_| diagnostic.labels.is_empty()) {
-                    *diagnostic = diagnostic.clone().at(place, "in this option");
-                }
-            }
-            found
+        _ => failed(engine, path, trail, error),
+    }
+}
+
+/// Returns Nickel's own account of an evaluation that failed, with the option that it failed for.
+fn failed(engine: &mut Engine, path: &OptionPath, trail: &[TermPos], error: EvalError) -> Vec<Diagnostic> {
+    let mut found = engine.describe(EVALUATION, Error::EvalError(error));
+    // Nickel tells the calls on the way as further problems without a message.
+    found.retain(|diagnostic| !diagnostic.message.is_empty());
+    let place = nearest_own(engine, trail);
+    for diagnostic in &mut found {
+        if diagnostic.labels.iter().any(|label| is_said(&label.place, engine.sources())) {
+            diagnostic.labels.retain(|label| is_said(&label.place, engine.sources()));
+        }
+        if !path.0.is_empty() {
+            diagnostic.notes.push(format!("while evaluating `{path}`"));
+        }
+        if let Some(place) = place.clone().filter(|_| diagnostic.labels.is_empty()) {
+            *diagnostic = diagnostic.clone().at(place, "in this option");
         }
     }
+    found
+}
+
+/// Nickel merges lists by a contract of its own making that compares them.
+fn is_unequal_lists(label: &Label) -> bool {
+    label.diagnostics.iter().any(|it| it.message.as_deref() == Some("cannot merge unequal arrays"))
+        || label.diagnostics.iter().flat_map(|it| &it.notes).any(|note| note.contains("merge operation on two arrays"))
+}
+
+fn unequal_lists(
+    engine: &mut Engine,
+    path: &OptionPath,
+    trail: &[TermPos],
+    value: Option<&NickelValue>,
+    label: &Label,
+) -> Diagnostic {
+    let mut found = Diagnostic::error(CONFLICT, format!("two parts of the profile disagree on `{path}`"));
+    let value = value.and_then(|value| engine.place_of_value(value)).filter(|place| is_said(place, engine.sources()));
+    if let Some(place) = value.or_else(|| nearest_own(engine, trail)) {
+        found = found.at(engine.sources().first_line(place), "one list");
+    }
+    if let Some(place) = engine.place_of(label.span).filter(|place| is_said(place, engine.sources())) {
+        found = found.at(engine.sources().first_line(place), "merged with another one here");
+    }
+    found
+        .note("lists are not put together; where two parts of a profile name the same list, it has to be equal")
+        .help(KEEP_ONE)
 }
 
 fn unknown_option(
@@ -262,17 +309,31 @@ fn unknown_option(
     reference: &Reference,
     path: &OptionPath,
     trail: &[TermPos],
+    record: Option<&NickelValue>,
     name: LocIdent,
 ) -> Diagnostic {
     let option = path.member(name.label());
     let mut found = Diagnostic::error(UNKNOWN, format!("there is no option `{option}`"));
-    let place = own(engine, Some(name.pos)).or_else(|| nearest_own(engine, trail));
+    let place = own(engine, Some(name.pos))
+        .or_else(|| record.and_then(|record| engine.place_of_value(record)))
+        .filter(|place| is_said(place, engine.sources()))
+        .or_else(|| nearest_own(engine, trail));
     if let Some(place) = place {
-        found = found.at(place, "unknown option");
+        found = found.at(engine.sources().first_line(place), "unknown option");
     }
     let siblings = reference.names_in(path);
     if let Some(near) = nearest(name.label(), siblings.iter().copied()) {
         return found.help(format!("did you mean `{near}`?"));
+    }
+    let below = reference.find_below(path, name.label());
+    if let [one] | [one, _] = below.as_slice() {
+        let other = below.get(1).map(|other| format!(" or `{other}`")).unwrap_or_default();
+        return found.help(format!("did you mean `{one}`{other}?"));
+    }
+    let above = (0..path.0.len()).rev().map(|length| OptionPath(path.0[..length].to_vec()));
+    let above = above.into_iter().find(|above| reference.names_in(above).contains(&name.label()));
+    if let Some(above) = above {
+        return found.help(format!("did you mean `{}`?", above.member(name.label())));
     }
     if let Some(elsewhere) = reference.find_name(name.label()) {
         found = found.note(format!("an option of this name is `{elsewhere}`"));
@@ -289,25 +350,54 @@ fn wrong_value(
     label: &Label,
 ) -> Diagnostic {
     let said = label.diagnostics.iter().rev().find_map(|diagnostic| diagnostic.message.clone());
+    let own_contract = engine.place_of(label.span).filter(|place| is_own(place, engine.sources()));
     let wanted = || reference.wanted(path).unwrap_or_else(|| expected(label));
-    let complaint = said.filter(|message| message.starts_with("not ")).unwrap_or_else(|| format!("not {}", wanted()));
-    let mut found = Diagnostic::error(WRONG, format!("the value of `{path}` is {complaint}"));
+    let complaint = match (said, &own_contract) {
+        (Some(said), _) if said.starts_with("not ") => format!("is {said}"),
+        (Some(said), Some(_)) => format!("is refused by a contract: {said}"),
+        (None, Some(_)) => format!("is not {}", expected(label)),
+        (_, None) => format!("is not {}", wanted()),
+    };
+    let mut found = Diagnostic::error(WRONG, format!("the value of `{path}` {complaint}"));
     let place = value
         .and_then(|value| engine.place_of_value(value))
         .filter(|place| is_said(place, engine.sources()))
         .or_else(|| engine.place_of(label.arg_pos).filter(|place| is_said(place, engine.sources())))
         .or_else(|| nearest_own(engine, trail));
     if let Some(place) = place {
-        let place = first_line(engine, place);
-        found = found.at(place, "this value");
+        found = found.at(engine.sources().first_line(place), "this value");
+    }
+    if let Some(contract) = own_contract {
+        found = found.at(engine.sources().first_line(contract), "refused by this contract");
     }
     let advice = label.diagnostics.iter().rev().find_map(|diagnostic| diagnostic.notes.first().cloned());
-    if let Some(doc) = reference.doc(path) {
-        found = found.note(format!("{}: {doc}", path.0.last().map_or("", String::as_str)));
+    let name = path.0.last().map_or("", String::as_str);
+    let is_element = name.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(doc) = reference.doc(path).filter(|_| !is_element) {
+        found = found.note(format!("{name}: {doc}"));
     }
-    match advice {
+    match value.and_then(|value| instead(reference, path, value)).or(advice) {
         Some(advice) => found.help(advice),
         None => found,
+    }
+}
+
+/// Returns what to write in the place of a value that was probably meant well.
+fn instead(reference: &Reference, path: &OptionPath, value: &NickelValue) -> Option<String> {
+    let kind = reference.kind(path)?;
+    let tags = || kind.split('`').filter_map(|tag| tag.strip_prefix('\''));
+    match value.content_ref() {
+        ValueContentRef::Null => Some("leave the option out when it shall have no value".to_owned()),
+        ValueContentRef::String(_) if kind == TRUTH => Some("write `true` or `false`, without quotes".to_owned()),
+        ValueContentRef::String(text) => {
+            let near = nearest(text.as_str(), tags())?;
+            Some(format!("write `'{near}`, with one quote and in front"))
+        }
+        ValueContentRef::EnumVariant(data) => Some(format!("did you mean `'{}`?", nearest(data.tag.label(), tags())?)),
+        ValueContentRef::Array(_) if kind == format!("names mapped to {TRUTH}") => {
+            Some(format!("write each name as a member: `{}.NAME = true`", path.0.last()?))
+        }
+        _ => None,
     }
 }
 
@@ -320,16 +410,7 @@ fn expected(label: &Label) -> String {
         TypeF::Number => "a number".to_owned(),
         TypeF::Array(_) => "a list such as `[\"…\"]`".to_owned(),
         TypeF::Dict { .. } | TypeF::Record(_) | TypeF::Contract(_) => "a record such as `{ … }`".to_owned(),
-        TypeF::Enum(_) => {
-            let tags: Vec<&str> = shown
-                .trim_start_matches("[|")
-                .trim_end_matches("|]")
-                .split(',')
-                .map(str::trim)
-                .filter(|tag| !tag.is_empty())
-                .collect();
-            format!("one of {}", tags.join(", "))
-        }
+        TypeF::Enum(_) => format!("one of {}", shown.trim_start_matches("[|").trim_end_matches("|]").trim()),
         _ => format!("of the type `{shown}`"),
     }
 }
@@ -347,6 +428,13 @@ fn extra_fields(value: Option<&NickelValue>, label: &Label) -> Vec<LocIdent> {
     record.fields.keys().filter(|name| refused.contains(&format!("`{}`", name.label()))).copied().collect()
 }
 
+/// Returns the line in which a record opens: the expression of a whole file begins with its `let`s.
+fn record_line(engine: &Engine, place: Place) -> Place {
+    let text = engine.sources().text(&place);
+    let opens = if text.starts_with("let ") { text.find("\n{").map_or(0, |at| at + 1) } else { 0 };
+    engine.sources().first_line(Place { range: place.range.start + opens..place.range.end, ..place })
+}
+
 fn own(engine: &mut Engine, position: Option<TermPos>) -> Option<Place> {
     engine.place(position?).filter(|place| is_said(place, engine.sources()))
 }
@@ -354,11 +442,4 @@ fn own(engine: &mut Engine, position: Option<TermPos>) -> Option<Place> {
 /// Returns the innermost name on the way that the user wrote.
 fn nearest_own(engine: &mut Engine, trail: &[TermPos]) -> Option<Place> {
     trail.iter().rev().find_map(|position| own(engine, Some(*position)))
-}
-
-/// Shortens a place to its first line: a whole record under a message shows nothing.
-fn first_line(engine: &Engine, place: Place) -> Place {
-    let text = engine.sources().get(place.source).map_or("", |source| &source.text);
-    let end = text.get(place.range.clone()).and_then(|inside| inside.find('\n')).map(|at| place.range.start + at);
-    Place { range: place.range.start..end.unwrap_or(place.range.end), ..place }
 }

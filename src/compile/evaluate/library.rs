@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nickel_lang_core::cache::{CacheHub, InputFormat, SourcePath};
 
 /// The folder that the embedded files pretend to lie in; nothing is ever read from it.
-const ROOT: &str = "/__citadel_library__";
+pub const ROOT: &str = "/__citadel_library__";
 
 /// The files of the library by the path that profiles import them with.
 pub const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/library.rs"));

@@ -1,5 +1,6 @@
 //! Evaluates a profile with Nickel: its value, where each part of it was written, and what it was made of.
 
+mod advice;
 mod engine;
 mod explain;
 pub(super) mod library;
@@ -12,7 +13,6 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use nickel_lang_core::error::Error;
 use serde_json::Value;
 
 use self::engine::Engine;
@@ -22,6 +22,7 @@ pub use self::supervise::Limits;
 use self::supervise::Stopped;
 use super::config::Profile;
 use super::diagnostic::{Diagnostic, Place, Sources};
+use super::finding::OptionPath;
 use super::project::{self, ProfilePath};
 use crate::bundle::digest::Digest;
 
@@ -52,6 +53,9 @@ pub const SHADOWED: &str = "E0106";
 pub const TOO_DEEP: &str = "E0107";
 /// Nickel warns.
 pub const NICKEL_WARNING: &str = "W0101";
+
+/// The format of profiles that the module library describes.
+const FORMAT: u64 = 1;
 
 /// The largest profile that is read, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -85,7 +89,8 @@ impl From<Diagnostic> for Failure {
 ///
 /// After a limit was reached the evaluation still goes on in the background; the process should end.
 pub fn evaluate(profile: &ProfilePath, limits: Limits, shown_from: &Path) -> Result<Evaluated, Box<Failure>> {
-    let shown = profile.file.strip_prefix(shown_from).unwrap_or(&profile.file).to_owned();
+    let below = profile.file.strip_prefix(shown_from).ok().filter(|below| !below.as_os_str().is_empty());
+    let shown = below.unwrap_or(&profile.file).to_owned();
     let text = read(&profile.file, &shown)?;
     let (profile, shown_from) = (profile.clone(), shown_from.to_owned());
     let work = move || in_thread(&profile, text, shown_from);
@@ -160,7 +165,7 @@ fn evaluate_with(engine: &mut Engine) -> Result<Parts, Vec<Diagnostic>> {
         let refused = Diagnostic::error(SHADOWED, format!("{} hides a file of the module library", path.display()));
         return Err(vec![refused.help("rename the file; `citadel/…` always means the library")]);
     }
-    let prepared = prepared.map_err(|error| engine.describe(code_of(&error), error))?;
+    let prepared = prepared.map_err(|error| engine.describe_preparation(error))?;
     let exported = match engine.export(prepared.clone()) {
         Ok(exported) => exported,
         Err(error) => return Err(explain::explain(engine, prepared, error)),
@@ -172,32 +177,35 @@ fn evaluate_with(engine: &mut Engine) -> Result<Parts, Vec<Diagnostic>> {
             Some(place) => refused.at(Place { range: place.range.start..place.range.start, ..place }, "this value"),
             None => refused,
         };
-        vec![refused.help("write `let citadel = import \"citadel/lib.ncl\" in { … } | citadel.Profile`")]
+        vec![refused.help(advice::SKELETON)]
     };
+    if exported.as_record().is_none() {
+        return Err(not_a_profile(engine, &exported));
+    }
     let value = serde_json::to_value(&exported).map_err(|error| {
         vec![Diagnostic::error(explain::EVALUATION, format!("the profile has no plain value: {error}"))]
     })?;
-    if value.get("profile_format").is_none() {
-        return Err(not_a_profile(engine, &exported));
+    let Some(format) = value.get("profile_format") else { return Err(not_a_profile(engine, &exported)) };
+    if format != FORMAT {
+        let names = OptionPath::new(["profile_format"]);
+        let mut refused = Diagnostic::error(
+            explain::WRONG,
+            format!("a profile of the format {format}, and this citadel knows {FORMAT}"),
+        );
+        if let Some(place) = origins.find(&names, engine.sources()) {
+            refused = refused.at(place, "this value");
+        }
+        return Err(vec![refused.help("remove it, or use another release of citadel")]);
     }
     let typed = serde_path_to_error::deserialize::<_, Profile>(&value).map_err(|error| {
         let path = error.path().to_string();
         let mut refused =
             Diagnostic::error(explain::WRONG, format!("the value of `{path}` is wrong: {}", error.inner()));
-        let names = super::finding::OptionPath::new(path.split('.'));
+        let names = OptionPath::new(path.split('.'));
         if let Some(place) = origins.find(&names, engine.sources()) {
             refused = refused.at(place, "this value");
         }
         vec![refused]
     })?;
     Ok((value, typed, origins, inputs))
-}
-
-fn code_of(error: &Error) -> &'static str {
-    match error {
-        Error::ParseErrors(_) => SYNTAX,
-        Error::TypecheckError(_) => TYPE,
-        Error::ImportError(_) => IMPORT,
-        _ => explain::EVALUATION,
-    }
 }

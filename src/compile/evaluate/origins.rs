@@ -37,7 +37,10 @@ impl Origins {
     fn own_place(&self, sources: &Sources) -> Option<Place> {
         let own = |place: &Option<Place>| place.clone().filter(|place| is_said(place, sources));
         if self.children.is_empty() {
-            own(&self.value).or_else(|| own(&self.key))
+            // Of `requires.web = true` the name says more than the value.
+            let said = own(&self.value);
+            let in_set = said.as_ref().is_some_and(|place| ["true", "false"].contains(&sources.text(place)));
+            if in_set { own(&self.key).or(said) } else { said.or_else(|| own(&self.key)) }
         } else {
             own(&self.key).or_else(|| self.first_inside(sources))
         }

@@ -127,7 +127,8 @@ impl Draft {
                 Json::Null | Json::Array(_) | Json::Object(_) => {
                     self.findings.push(
                         Finding::error(DIRECTIVE, format!("{key}= cannot have this value"))
-                            .at(place.clone(), "neither text, a number, a truth value nor a list of those"),
+                            .at(place.clone(), "neither text, a number, a truth value nor a list of those")
+                            .help("write its text as it stands in a unit file; a list assigns once for each element"),
                     );
                     continue;
                 }
@@ -208,6 +209,7 @@ fn is_name(text: &str) -> bool {
 fn no_directive(name: &str, what: &str, place: OptionPath) -> Finding {
     Finding::error(DIRECTIVE, format!("{name:?} is not the name of {what}"))
         .at(place, "only letters, digits and \"-\" are allowed")
+        .help("write it as systemd.directives(7) has it")
 }
 
 #[cfg(test)]

@@ -123,10 +123,10 @@ fn add_extra(service: &ServiceView, vllm: &Vllm, options: &mut Options, out: &mu
         let base = key.strip_prefix("no-").unwrap_or(&key);
         let taken = ["", "no-"].iter().any(|prefix| options.contains_key(&format!("{prefix}{base}")));
         let reserved = ["host", "port", "uds", "config", "model", "api-key"].contains(&base);
-        if taken || reserved {
+        let own = base.replace('-', "_");
+        if taken || reserved || OWN_OPTIONS.contains(&own.as_str()) {
             let mut finding = Finding::error(WIRING, format!("vLLM's option {base:?} is not for `extra`"))
                 .at(place.member(base), "citadel writes this option itself");
-            let own = base.replace('-', "_");
             if let Some(near) = nearest(&own, OWN_OPTIONS) {
                 finding = finding.help(format!("set `vllm.{near}`"));
             }
