@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::bundle::Bundle;
 use crate::machine::{Release, keys, members};
+use crate::project;
 
 /// How long a host may take for anything that it is asked to do.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -172,6 +173,7 @@ fn lists(bundle: &Bundle) -> Vec<(&'static str, Vec<String>)> {
         ("users", bundle.required("users")),
         ("required_units", required_services.collect()),
         ("mounts", bundle.required("mounts")),
+        ("link_targets", link_targets(bundle)),
         ("programs", programs(bundle)),
         ("working_directories", working_directories(bundle)),
         ("files", files.collect()),
@@ -199,6 +201,13 @@ fn working_directories(bundle: &Bundle) -> Vec<String> {
     let mut directories: Vec<String> = bundle.words_of_all("WorkingDirectory").into_iter().map(str::to_owned).collect();
     directories.retain(|directory| !directory.starts_with("/var/lib/"));
     directories
+}
+
+/// What the links that a bundle makes lead to.
+fn link_targets(bundle: &Bundle) -> Vec<String> {
+    let profile = project::read_json(&bundle.folder.join("profile.json"));
+    let links = members(&profile["storage"]["links"]);
+    links.map(|(_, link)| link["target"].as_str().expect("a link has a target").to_owned()).collect()
 }
 
 /// The addresses that services listen on and that a machine does not have by itself.

@@ -18,9 +18,13 @@ while read -r mount; do
     mkdir -p "$mount"
     echo "tmpfs $mount tmpfs mode=0755"
 done <$lists/mounts >/etc/fstab
+# What links of the bundle lead to, on file systems that are empty at each boot.
+while read -r target; do
+    echo "d $target 0755"
+done <$lists/link_targets >/usr/lib/tmpfiles.d/host.conf
 
 # GPUs without a driver: who may open a node hears that there is no device behind it.
-cat >/usr/lib/tmpfiles.d/host.conf <<'END'
+cat >>/usr/lib/tmpfiles.d/host.conf <<'END'
 c /dev/nvidia0 0666 root root - 195:0
 c /dev/nvidia1 0666 root root - 195:1
 c /dev/nvidiactl 0666 root root - 195:255

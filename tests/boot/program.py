@@ -107,9 +107,13 @@ def serve(listener):
 
 def reply(connection):
     with connection:
-        request = connection.makefile("rb").readline().split()
+        lines = connection.makefile("rb")
+        request = lines.readline().split()
         # Whoever only looks whether somebody listens asks nothing.
         if len(request) > 1:
+            # To leave something unread would break the connection.
+            while lines.readline().strip():
+                pass
             text = answer(request[1].decode())
             status = "404 Not Found" if text is None else "200 OK"
             connection.sendall(f"HTTP/1.0 {status}\r\n\r\n{text or ''}".encode())
@@ -129,7 +133,9 @@ def run_server():
     folders = [folder for name, folder in os.environ.items() if name in promised and NAME == "vllm"]
     for folder in folders + [option("--worker-tmp-dir") or os.environ.get("TMPDIR", "/tmp")]:
         os.makedirs(folder, exist_ok=True)
-        open(f"{folder}/written", "w").close()
+        name = f"{folder}/{os.getuid()}-{os.getpid()}"
+        open(name, "w").close()
+        os.remove(name)
     for address in addresses():
         threading.Thread(target=serve, args=[listen(address)], daemon=True).start()
     notify(b"READY=1")
