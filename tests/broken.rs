@@ -4,6 +4,8 @@
 //! message `TRYCMD=overwrite cargo test --test broken` writes the files anew: read what changed as the person who
 //! made the mistake.
 
+#![cfg(feature = "compiler")]
+
 #[test]
 fn broken_profiles_are_explained() {
     trycmd::TestCases::new().case("tests/broken/*.md").run();

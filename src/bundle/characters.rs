@@ -14,7 +14,7 @@ pub(super) fn unfit(character: char) -> Option<String> {
 }
 
 /// Returns whether Unicode sets this code point aside for ever, so that systemd takes the whole line for broken.
-pub(super) fn is_noncharacter(character: char) -> bool {
+pub(crate) fn is_noncharacter(character: char) -> bool {
     let code = u32::from(character);
     (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::Bundle;
 use super::manifest::FILE_NAME;
@@ -29,25 +30,32 @@ impl Bundle {
             let path = path.to_owned();
             move |source| WriteError::Io { path, source }
         };
-        let exists = check_replaceable(folder)?;
+        check_replaceable(folder)?;
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(at(parent))?;
         remove_abandoned(parent, folder);
 
         let beside = Beside::new(parent, folder).map_err(at(parent))?;
         self.fill(&beside.path).map_err(|(path, source)| WriteError::Io { path, source })?;
-        if exists {
-            // The old bundle takes the place beside and goes away with it.
-            match renameat_with(CWD, &beside.path, CWD, folder, RenameFlags::EXCHANGE) {
+        for _ in 0..TRIES {
+            // With an exchange the old bundle takes the place beside and goes away with it.
+            let exists = check_replaceable(folder)?;
+            let how = if exists { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+            match renameat_with(CWD, &beside.path, CWD, folder, how) {
                 Ok(()) => return Ok(()),
-                // Some file systems cannot exchange; then there is a moment without a bundle, but never half a one.
-                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                    fs::remove_dir_all(folder).map_err(at(folder))?
+                // Another build of the same output came or went since the look at it.
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOENT) => {}
+                // Some file systems know neither; then there is a moment without a bundle, but never half a one.
+                Err(Errno::INVAL | Errno::NOSYS) => {
+                    if exists {
+                        fs::remove_dir_all(folder).map_err(at(folder))?;
+                    }
+                    return fs::rename(&beside.path, folder).map_err(at(folder));
                 }
                 Err(error) => return Err(at(folder)(error.into())),
             }
         }
-        fs::rename(&beside.path, folder).map_err(at(folder))
+        Err(at(folder)(Errno::BUSY.into()))
     }
 
     fn fill(&self, folder: &Path) -> Result<(), (PathBuf, io::Error)> {
@@ -65,7 +73,7 @@ impl Bundle {
             };
             write().map_err(|error| (path.clone(), error))?;
         }
-        Ok(())
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(|error| (folder.to_owned(), error))
     }
 }
 
@@ -107,6 +115,9 @@ struct Beside {
     path: PathBuf,
 }
 
+/// So often a build gives way to others of the same output; each of them ends after a few.
+const TRIES: usize = 1000;
+
 const MARK: &str = ".citadel-";
 
 impl Beside {
@@ -114,7 +125,7 @@ impl Beside {
         let path = parent.join(temporary_prefix(folder)).with_added_extension(std::process::id().to_string());
         // Only the owner may look inside until it is whole.
         DirBuilder::new().mode(0o700).create(&path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
         Ok(Beside { path })
     }
 }
@@ -188,6 +199,7 @@ mod tests {
         assert_eq!(Bundle::read(&output).unwrap(), bundle("two"));
         let beside: Vec<_> = fs::read_dir(output.parent().unwrap()).unwrap().collect();
         assert_eq!(beside.len(), 1, "nothing is left beside it");
+        assert_eq!(fs::metadata(&output).unwrap().permissions().mode() & 0o777, 0o755);
     }
 
     #[test]

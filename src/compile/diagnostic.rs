@@ -32,6 +32,9 @@ pub enum SourceKind {
     Library,
 }
 
+/// Longer lines, such as those of generated JSON, are named and not shown.
+const LONGEST_LINE: usize = 1000;
+
 /// All texts of one evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct Sources(Vec<Source>);
@@ -55,15 +58,20 @@ impl Sources {
         let start = text[..place.range.start.min(text.len())].rfind('\n').map_or(0, |at| at + 1);
         let end = text[place.range.end.min(text.len())..].find('\n').map_or(text.len(), |at| place.range.end + at);
         let mut shown = String::with_capacity(text.len());
-        if text[start..end].contains('\n') {
-            // A text of several lines may have quotes in it.
+        if text[start..end].contains('\n') || text[start..end].contains("%\"") {
+            // Such a text may have quotes in it.
             shown.push_str(&hidden(&text[start..end]));
         } else {
-            for (at, part) in text[start..end].split('"').enumerate() {
-                if at > 0 {
-                    shown.push('"');
+            let (mut quoted, mut escaped) = (false, false);
+            for character in text[start..end].chars() {
+                let ends = character == '"' && !escaped;
+                escaped = quoted && character == '\\' && !escaped;
+                if quoted && !ends {
+                    shown.extend(std::iter::repeat_n('*', character.len_utf8()));
+                } else {
+                    shown.push(character);
                 }
-                if at % 2 == 1 { shown.push_str(&hidden(part)) } else { shown.push_str(part) }
+                quoted ^= ends;
             }
         }
         source.text = format!("{}{shown}{}", &text[..start], &text[end..]).into();
@@ -78,6 +86,14 @@ impl Sources {
     pub fn first_line(&self, place: Place) -> Place {
         let end = self.text(&place).find('\n').map(|at| place.range.start + at);
         Place { range: place.range.start..end.unwrap_or(place.range.end), ..place }
+    }
+
+    /// Returns how long the line is that a place begins in, in bytes.
+    fn line_length(&self, place: &Place) -> usize {
+        let text = self.get(place.source).map_or("", |source| &source.text);
+        let (before, behind) = text.split_at_checked(place.range.start).unwrap_or((text, ""));
+        let start = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
+        start + behind.find('\n').unwrap_or(behind.len())
     }
 
     /// Returns the line and the column of a place, both counted from 1; the column counts characters.
@@ -153,13 +169,21 @@ impl Diagnostic {
         for source in &sources.0 {
             files.add(printable(&source.name), printable(&masked(&source.text)));
         }
-        let labels = self.labels.iter().enumerate().map(|(at, label)| ShownLabel {
+        let (labels, far): (Vec<&Label>, Vec<&Label>) =
+            self.labels.iter().partition(|label| sources.line_length(&label.place) <= LONGEST_LINE);
+        let far = far.into_iter().map(|label| {
+            let file = sources.get(label.place.source).map_or("", |source| &source.name);
+            let (line, column) = sources.line_column(&label.place);
+            format!("{file}:{line}:{column}: {}", label.words)
+        });
+        let notes: Vec<String> = far.chain(self.notes.iter().cloned()).collect();
+        let labels = labels.into_iter().enumerate().map(|(at, label)| ShownLabel {
             style: if at == 0 { LabelStyle::Primary } else { LabelStyle::Secondary },
             file_id: label.place.source,
             range: label.place.range.clone(),
             message: printable(&label.words),
         });
-        let notes = self.notes.iter().map(|note| ("note", note)).chain(self.help.iter().map(|help| ("help", help)));
+        let notes = notes.iter().map(|note| ("note", note)).chain(self.help.iter().map(|help| ("help", help)));
         let shown = Shown::new(match self.severity {
             Severity::Error => ShownSeverity::Error,
             Severity::Warning => ShownSeverity::Warning,
@@ -248,12 +272,12 @@ mod tests {
     #[test]
     fn what_stands_in_quotes_is_hidden_without_moving_anything() {
         let mut sources = Sources::default();
-        let text = "a = \"x\",\nb = { c = \"päss\", d = 1 },\ne = \"y\"";
+        let text = "a = \"x\",\nb = { c = \"päss\", f = \"\\\"p\\\"q\\\\\", d = 1 },\ne = \"y\"";
         let source = sources.add(Source { name: "a".into(), text: text.into(), kind: SourceKind::Own });
         let start = text.find("\"päss").unwrap_or_default();
         sources.hide(&Place { source, range: start..start + 7 });
         let shown = sources.get(source).map(|source| source.text.to_string());
-        assert_eq!(shown.as_deref(), Some("a = \"x\",\nb = { c = \"*****\", d = 1 },\ne = \"y\""));
+        assert_eq!(shown.as_deref(), Some("a = \"x\",\nb = { c = \"*****\", f = \"********\", d = 1 },\ne = \"y\""));
     }
 
     #[test]

@@ -40,7 +40,6 @@ impl fmt::Display for OptionPath {
             }
             let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-'".contains(&byte))
                 && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-            let plain = plain || (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()));
             if plain { out.write_str(name)? } else { write!(out, "{name:?}")? }
         }
         Ok(())

@@ -50,9 +50,12 @@ pub fn compile(profile: &ProfilePath, limits: Limits, shown_from: &Path) -> Resu
 
     let (mut errors, mut warnings) = (Vec::new(), warnings);
     for finding in findings {
-        let diagnostic = locate(finding, &origins, &sources);
+        let mut diagnostic = locate(finding, &origins, &sources);
         if [check::codes::SECRET.0, check::codes::LOOKS_SECRET.0].contains(&diagnostic.code) {
             diagnostic.labels.iter().for_each(|label| sources.hide(&label.place));
+        }
+        for label in &mut diagnostic.labels {
+            label.place = sources.first_line(label.place.clone());
         }
         match diagnostic.severity {
             Severity::Error => errors.push(diagnostic),
@@ -85,7 +88,7 @@ fn locate(finding: Finding, origins: &Origins, sources: &Sources) -> Diagnostic 
         help: finding.help,
     };
     for (path, words) in finding.places {
-        match origins.find(&path, sources).map(|place| sources.first_line(place)) {
+        match origins.find(&path, sources) {
             // Two options that are both left to their defaults are shown where the service stands.
             Some(place) => match diagnostic.labels.iter_mut().find(|label| label.place == place) {
                 Some(label) if !label.words.contains(&words) => label.words = format!("{}; {words}", label.words),

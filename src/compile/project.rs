@@ -1,5 +1,6 @@
 //! The folder that profiles live in: finding it, its profiles, and what a file in it is called.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -59,15 +60,23 @@ impl Project {
         parts.map(|parts| parts.join("/"))
     }
 
-    /// Returns all profiles, sorted by name.
+    /// Returns all profiles, sorted by name. A link to a folder is followed unless that folder was seen already: it may
+    /// lead back up.
     pub fn profiles(&self) -> io::Result<Vec<ProfilePath>> {
         let folder = self.root.join(PROFILES);
         let mut found = Vec::new();
         let mut folders = vec![folder.clone()];
-        while let Some(next) = folders.pop() {
+        let (mut links, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        // A folder goes by its own name, so links have to wait for all of them.
+        while let Some(next) = folders.pop().or_else(|| links.pop_first()) {
+            if !seen.insert(next.canonicalize()?) {
+                continue;
+            }
             for entry in std::fs::read_dir(&next)? {
                 let path = entry?.path();
-                if path.is_dir() {
+                if path.is_symlink() && path.is_dir() {
+                    links.insert(path);
+                } else if path.is_dir() {
                     folders.push(path);
                 } else if let Some(name) = profile_name(&folder, &path) {
                     found.push(ProfilePath { project: self.clone(), name, file: path });
@@ -140,4 +149,26 @@ fn profile_name(folder: &Path, file: &Path) -> Option<String> {
 
 fn stem(file: &Path) -> String {
     file.file_stem().map_or_else(|| "profile".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_that_lead_back_up_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let profiles = folder.path().join(PROFILES);
+        std::fs::create_dir_all(profiles.join("real")).unwrap();
+        std::fs::write(profiles.join("real/a.ncl"), "").unwrap();
+        for (name, target) in
+            [("b", PROFILES), ("c", PROFILES), ("real/d", PROFILES), ("e", "profiles/real"), ("f", "x")]
+        {
+            std::fs::create_dir_all(folder.path().join(target)).unwrap();
+            std::os::unix::fs::symlink(folder.path().join(target), profiles.join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("x/g.ncl"), "").unwrap();
+        let found = Project::find(folder.path()).unwrap().unwrap().profiles().unwrap();
+        assert_eq!(found.iter().map(|profile| profile.name.as_str()).collect::<Vec<_>>(), ["f/g", "real/a"]);
+    }
 }

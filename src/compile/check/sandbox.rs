@@ -279,7 +279,7 @@ mod tests {
         let at_home = json!({ "exec": { "command": ["/usr/bin/python3", "--config=/home/a/x.yaml"] } });
         assert_eq!(
             found(json!({ "services": { "a": service(at_home.clone()) } })),
-            ["C0251 error services.a.exec.command.1: a cannot see /home/a/x.yaml"]
+            ["C0251 error services.a.exec.command[1]: a cannot see /home/a/x.yaml"]
         );
         let mut seen = at_home;
         seen["sandbox"] = json!({ "protect_home": "read_only" });

@@ -98,7 +98,7 @@ impl Engine {
         let mut files: Vec<FileId> = hub.import_data.transitive_imports(main).into_iter().collect();
         files.push(main);
         let mut inputs = BTreeMap::new();
-        let mut outside = None;
+        let mut outside: Option<(PathBuf, FileId)> = None;
         for file in files {
             let Some(SourcePath::Path(path, _)) = hub.sources.file_paths.get(&file) else { continue };
             let digest = Digest::of(hub.sources.source(file).as_bytes());
@@ -110,12 +110,14 @@ impl Engine {
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
             match (self.project.relative(path), self.project.relative(&real)) {
                 (Some(name), Some(_)) => drop(inputs.insert(name, digest)),
-                _ => outside = Some((file, real)),
+                // Of several always the same one, in whatever order they come.
+                _ => outside = Some(outside.map_or((real.clone(), file), |other| other.min((real, file)))),
             }
         }
-        let Some((file, path)) = outside else { return Ok(inputs) };
+        let Some((path, file)) = outside else { return Ok(inputs) };
         let importers = self.context.import_resolver.import_data.rev_imports.get(&file);
-        let position = importers.and_then(|places| places.values().copied().find(|place| *place != TermPos::None));
+        let positions = importers.into_iter().flat_map(|places| places.values()).filter_map(|place| place.into_opt());
+        let position = positions.min_by_key(|span| (span.src_id, span.start)).map(TermPos::Original);
         let mut refused = Diagnostic::error(
             super::OUTSIDE,
             format!("the profile imports {}, which lies outside the project", path.display()),
@@ -132,14 +134,16 @@ impl Engine {
     pub fn shadowed_library(&self) -> Option<PathBuf> {
         let main = self.main?;
         let hub = &self.context.import_resolver;
-        hub.import_data.transitive_imports(main).into_iter().find_map(|file| match hub.sources.file_paths.get(&file) {
+        let imports = hub.import_data.transitive_imports(main).into_iter();
+        let hidden = imports.filter_map(|file| match hub.sources.file_paths.get(&file) {
             Some(SourcePath::Path(path, _)) if library::name_of(path).is_none() => {
                 let name = path.to_str()?;
                 let hides = library::FILES.iter().any(|(known, _)| name.ends_with(&format!("/{known}")));
                 hides.then(|| path.strip_prefix(&self.shown_from).unwrap_or(path).to_owned())
             }
             _ => None,
-        })
+        });
+        hidden.min()
     }
 
     /// Returns the place of a position of Nickel's, when it has one.

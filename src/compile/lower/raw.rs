@@ -7,11 +7,17 @@ use crate::bundle::manifest::FileKind;
 use crate::bundle::unit::UnitName;
 use crate::compile::finding::{Finding, OptionPath};
 
-/// Places below `/etc` that citadel or systemd manage, with the option that is there for them.
-const RESERVED: [(&str, &str); 3] = [
-    ("/etc/citadel/", "this folder belongs to citadel; choose another"),
-    ("/etc/systemd/system/", "write units with `units`, so that they are checked and switched like all others"),
-    ("/etc/credstore", "a secret never belongs into a profile; see `credentials`"),
+const UNITS: &str = "write units with `units`, so that they are checked and switched like all others";
+const SECRETS: &str = "a secret never belongs into a profile; see `credentials`";
+
+/// Folders below `/etc` that citadel or systemd manage, with what is there for them.
+const RESERVED: [(&str, &str); 6] = [
+    ("/etc/citadel", "this folder belongs to citadel; choose another"),
+    ("/etc/systemd/system", UNITS),
+    ("/etc/systemd/system.attached", UNITS),
+    ("/etc/systemd/system.control", UNITS),
+    ("/etc/credstore", SECRETS),
+    ("/etc/credstore.encrypted", SECRETS),
 ];
 
 pub(super) fn lower(machine: &Machine<'_>, out: &mut Output) {
@@ -65,9 +71,14 @@ fn files(machine: &Machine<'_>, out: &mut Output) {
     }
 }
 
+/// Returns whether a path is a folder itself or lies in it.
+fn is_in(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Returns why a file must not be written there, and what to do instead.
 fn may_be_written(path: &str) -> Result<(), (&'static str, &'static str)> {
-    if let Some((_, help)) = RESERVED.iter().find(|(place, _)| path.starts_with(place)) {
+    if let Some((_, help)) = RESERVED.iter().find(|(folder, _)| is_in(path, folder)) {
         return Err(("citadel does not write here", help));
     }
     let rest = path.strip_prefix("/etc/").ok_or(("not below /etc", "files of a bundle lie below `/etc`"))?;
@@ -76,5 +87,29 @@ fn may_be_written(path: &str) -> Result<(), (&'static str, &'static str)> {
         Ok(())
     } else {
         Err(("not a plain path", "write it without `.`, `..` and empty parts"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_citadel_of_units_and_of_secrets_are_reserved() {
+        for path in [
+            "/etc/citadel",
+            "/etc/citadel/current",
+            "/etc/systemd/system",
+            "/etc/systemd/system/a.service",
+            "/etc/systemd/system.control/a.service",
+            "/etc/systemd/system.attached/a.service",
+            "/etc/credstore/a",
+            "/etc/credstore.encrypted/a",
+        ] {
+            assert!(may_be_written(path).is_err(), "{path}");
+        }
+        for path in ["/etc/citadel.conf", "/etc/systemd/system.conf.d/a.conf", "/etc/systemd/journald.conf.d/a.conf"] {
+            assert!(may_be_written(path).is_ok(), "{path}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ENCODING, LoweredFile, Output};
+use crate::bundle::characters::is_noncharacter;
 use crate::bundle::manifest::FileKind;
 use crate::compile::config::{Profile, members};
 use crate::compile::finding::{Finding, OptionPath};
@@ -112,8 +113,8 @@ fn new_groups(profile: &Profile, users: &BTreeMap<String, NewUser>) -> BTreeSet<
 /// systemd 252 takes the character behind a backslash as it is, later ones know the escapes of C too: `\\` and `\"` mean
 /// the same to both. Specifiers are expanded afterwards.
 pub(super) fn quoted(text: &str) -> Result<String, &'static str> {
-    if text.chars().any(char::is_control) {
-        return Err("control characters are not allowed");
+    if text.chars().any(|it| it.is_control() || is_noncharacter(it)) {
+        return Err("control characters and what Unicode calls no character are not allowed");
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.,:@+=-".contains(&byte);
     if text.bytes().all(plain) && !matches!(text, "" | "-") {
@@ -144,5 +145,7 @@ mod tests {
     fn fields_cannot_end_early() {
         assert_eq!(quoted("a \"b\" \\ 5%").as_deref(), Ok(r#""a \"b\" \\ 5%%""#));
         assert!(quoted("a\nu root2 0").is_err());
+        // systemd-sysusers would refuse the whole file.
+        assert!(quoted("a\u{fffe}").is_err());
     }
 }
