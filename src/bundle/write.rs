@@ -17,6 +17,8 @@ use super::manifest::FILE_NAME;
 pub enum WriteError {
     #[error("{0} exists and is not a bundle")]
     NotABundle(PathBuf),
+    #[error("{folder} holds {file}, which is not of the bundle and would be lost")]
+    Foreign { folder: PathBuf, file: PathBuf },
     #[error("cannot write {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
 }
@@ -88,14 +90,37 @@ fn check_replaceable(folder: &Path) -> Result<bool, WriteError> {
     if !metadata.is_dir() {
         return Err(not_a_bundle());
     }
-    let empty =
-        fs::read_dir(folder).map_err(|source| WriteError::Io { path: folder.to_owned(), source })?.next().is_none();
+    let io = |source| WriteError::Io { path: folder.to_owned(), source };
+    if fs::read_dir(folder).map_err(io)?.next().is_none() {
+        return Ok(true);
+    }
     let manifest = fs::read(folder.join(FILE_NAME)).ok();
-    let is_bundle = manifest.is_some_and(|text| {
-        serde_json::from_slice::<serde_json::Value>(&text)
-            .is_ok_and(|manifest| manifest.get("version").is_some() && manifest.get("units").is_some())
-    });
-    if empty || is_bundle { Ok(true) } else { Err(not_a_bundle()) }
+    let manifest = manifest.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    let manifest = manifest.filter(|manifest| manifest.get("version").is_some()).ok_or_else(not_a_bundle)?;
+    let listed = manifest.get("files").and_then(serde_json::Value::as_object).ok_or_else(not_a_bundle)?;
+    // Somebody may keep a bundle under version control, or notes beside it.
+    match foreign_file(folder, folder, &|name| name == FILE_NAME || listed.contains_key(name)).map_err(io)? {
+        Some(file) => Err(WriteError::Foreign { folder: folder.to_owned(), file }),
+        None => Ok(true),
+    }
+}
+
+/// Returns a file below `folder` that is not known by its path from `root`.
+fn foreign_file(root: &Path, folder: &Path, known: &impl Fn(&str) -> bool) -> io::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        let found = if entry.file_type()?.is_dir() {
+            foreign_file(root, &path, known)?
+        } else {
+            let name = path.strip_prefix(root).unwrap_or(&path).to_path_buf();
+            (!name.to_str().is_some_and(known)).then_some(name)
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 /// Makes the folders below `root`, with permissions that do not depend on the user's umask.
@@ -209,6 +234,18 @@ mod tests {
         assert!(matches!(bundle("x").write(folder.path()), Err(WriteError::NotABundle(_))));
         assert!(matches!(bundle("x").write(&folder.path().join("precious")), Err(WriteError::NotABundle(_))));
         assert_eq!(fs::read_to_string(folder.path().join("precious")).unwrap(), "data");
+    }
+
+    #[test]
+    fn files_that_somebody_put_into_a_bundle_are_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("out");
+        bundle("one").write(&output).unwrap();
+        fs::create_dir(output.join(".git")).unwrap();
+        fs::write(output.join(".git/HEAD"), "x").unwrap();
+        let error = bundle("two").write(&output).unwrap_err();
+        assert!(matches!(&error, WriteError::Foreign { file, .. } if file == Path::new(".git/HEAD")), "{error}");
+        assert!(output.join(".git/HEAD").exists());
     }
 
     #[test]

@@ -49,7 +49,9 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
 fn write(bundle: &Bundle, folder: &Path, session: &Session) -> Result<(), exit::Code> {
     bundle.write(folder).map_err(|error| {
         let help = match &error {
-            WriteError::NotABundle(_) => "choose another directory with `-o`, or move what is there",
+            WriteError::NotABundle(_) | WriteError::Foreign { .. } => {
+                "choose another directory with `-o`, or move what is there"
+            }
             WriteError::Io { .. } => {
                 "check the directory's permissions and free space, or choose another one with `-o`"
             }

@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Cli, exit};
+use super::{Cli, Session, exit};
 
 /// Write a completion script for a shell
 #[derive(Debug, clap::Args)]
@@ -11,10 +11,10 @@ pub struct Arguments {
     shell: Shell,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), exit::Code> {
+pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "citadel", &mut script);
-    // A reader that went away is no error.
-    let _ = std::io::Write::write_all(&mut std::io::stdout().lock(), &script);
+    let script = String::from_utf8_lossy(&script);
+    session.output.text(&script);
     Ok(())
 }

@@ -106,7 +106,10 @@ pub fn run() -> ExitCode {
         Ok(folder) => {
             let limits =
                 Limits { memory: cli.global.max_memory.0, time: cli.global.max_time.0.max(Duration::from_millis(1)) };
-            cli.command.run(&Session { folder, limits, output })
+            let session = Session { folder, limits, output };
+            let code = cli.command.run(&session);
+            // A result that nobody got is none.
+            code.and(if session.output.lost() { Err(exit::Code::NotWritten) } else { Ok(()) })
         }
         Err(error) => {
             output.error("E0007", &format!("cannot work in {}: {}", folder.display(), plain(&error)), None);
@@ -126,7 +129,7 @@ impl Command {
             Command::Options(arguments) => options::run(arguments, session),
             Command::Init(arguments) => init::run(arguments, session),
             Command::Lock(arguments) => lock::run(arguments, session),
-            Command::Completions(arguments) => completions::run(arguments),
+            Command::Completions(arguments) => completions::run(arguments, session),
         }
     }
 }

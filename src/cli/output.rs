@@ -1,6 +1,7 @@
 //! Where messages go, and in which form: results to standard output, problems to standard error, or both as JSON lines.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::compile::evaluate::Failure;
 pub struct Output {
     format: MessageFormat,
     colour: bool,
+    lost: AtomicBool,
 }
 
 impl Output {
@@ -26,22 +28,41 @@ impl Output {
                 io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             }
         };
-        Output { format, colour }
+        Output { format, colour, lost: AtomicBool::new(false) }
     }
 
     /// Writes a result: text for people, or a JSON object.
     pub fn result(&self, text: &str, json: impl FnOnce() -> Value) {
         match self.format {
-            MessageFormat::Human => write_out(text),
-            MessageFormat::Json => write_out(&json().to_string()),
+            MessageFormat::Human => self.write_out(text),
+            MessageFormat::Json => self.write_out(&json().to_string()),
         }
+    }
+
+    /// Writes a result that is a text for another program, whatever the format of messages.
+    pub fn text(&self, text: &str) {
+        self.write_out(text);
+    }
+
+    /// Writes a text and a line end; a reader that went away is no error.
+    fn write_out(&self, text: &str) {
+        let mut out = io::stdout().lock();
+        let written = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+        if written.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether a result could not be written, as on a full disk.
+    pub fn lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Writes one problem.
     pub fn diagnostic(&self, diagnostic: &Diagnostic, sources: &Sources) {
         match self.format {
             MessageFormat::Human => write_err(&diagnostic.render(sources, self.colour)),
-            MessageFormat::Json => write_out(&diagnostic.to_json(sources).to_string()),
+            MessageFormat::Json => self.write_out(&diagnostic.to_json(sources).to_string()),
         }
     }
 
@@ -67,7 +88,7 @@ impl Output {
     pub fn hint(&self, text: &str) {
         match self.format {
             MessageFormat::Human => write_err(&format!("note: {text}")),
-            MessageFormat::Json => write_out(&json!({ "type": "hint", "message": text }).to_string()),
+            MessageFormat::Json => self.write_out(&json!({ "type": "hint", "message": text }).to_string()),
         }
     }
 
@@ -81,7 +102,7 @@ impl Output {
         for (text, json) in kept {
             match self.format {
                 MessageFormat::Human => write_err(text),
-                MessageFormat::Json => write_out(&json.to_string()),
+                MessageFormat::Json => self.write_out(&json.to_string()),
             }
         }
     }
@@ -116,11 +137,6 @@ impl Drop for Progress {
             let _ = thread.join();
         }
     }
-}
-
-/// Writes a text and a line end; a reader that went away is no error.
-fn write_out(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{}", text.trim_end_matches('\n'));
 }
 
 fn write_err(text: &str) {

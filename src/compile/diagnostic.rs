@@ -1,5 +1,6 @@
 //! Problems as data with places in files, and how they are shown.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use codespan_reporting::files::SimpleFiles;
 use codespan_reporting::term::{self, termcolor};
 use serde::Serialize;
 
-use super::check::secrets::{hidden, masked};
+use super::check::secrets::{hidden, masked, without_shapes};
 
 pub use super::finding::Severity;
 
@@ -181,7 +182,7 @@ impl Diagnostic {
             style: if at == 0 { LabelStyle::Primary } else { LabelStyle::Secondary },
             file_id: label.place.source,
             range: label.place.range.clone(),
-            message: printable(&label.words),
+            message: printable(&without_shapes(&label.words)),
         });
         let notes = notes.iter().map(|note| ("note", note)).chain(self.help.iter().map(|help| ("help", help)));
         let shown = Shown::new(match self.severity {
@@ -189,7 +190,7 @@ impl Diagnostic {
             Severity::Warning => ShownSeverity::Warning,
         })
         .with_code(self.code)
-        .with_message(printable(&self.message))
+        .with_message(printable(&without_shapes(&self.message)))
         .with_labels(labels.collect())
         .with_notes(
             notes.map(|(kind, note)| format!("{kind}: {}", indented(&printable(note), kind.len() + 2))).collect(),
@@ -218,7 +219,7 @@ impl Diagnostic {
             column: usize,
             end_line: usize,
             end_column: usize,
-            message: &'a str,
+            message: Cow<'a, str>,
             primary: bool,
         }
         let labels: Vec<JsonLabel<'_>> = self
@@ -230,17 +231,25 @@ impl Diagnostic {
                 let end = Place { source: label.place.source, range: label.place.range.end..label.place.range.end };
                 let (end_line, end_column) = sources.line_column(&end);
                 let file = sources.get(label.place.source).map_or("", |source| &source.name);
-                JsonLabel { file, line, column, end_line, end_column, message: &label.words, primary: at == 0 }
+                JsonLabel {
+                    file,
+                    line,
+                    column,
+                    end_line,
+                    end_column,
+                    message: without_shapes(&label.words),
+                    primary: at == 0,
+                }
             })
             .collect();
         serde_json::json!({
             "type": "diagnostic",
             "severity": match self.severity { Severity::Error => "error", Severity::Warning => "warning" },
             "code": self.code,
-            "message": self.message,
+            "message": without_shapes(&self.message),
             "labels": labels,
-            "notes": self.notes,
-            "help": self.help,
+            "notes": self.notes.iter().map(|note| without_shapes(note)).collect::<Vec<_>>(),
+            "help": self.help.as_deref().map(without_shapes),
         })
     }
 }

@@ -12,12 +12,14 @@ use super::context::Context;
 
 /// Files that the system itself keeps and changes.
 const OF_THE_SYSTEM: &[&str] = &[
+    "/etc/crypttab",
     "/etc/fstab",
     "/etc/group",
     "/etc/gshadow",
     "/etc/hostname",
     "/etc/hosts",
     "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
     "/etc/localtime",
     "/etc/machine-id",
     "/etc/mtab",

@@ -13,6 +13,45 @@ use crate::compile::system::{ServiceView, Workload};
 use super::codes::{ROOT_RUNS_FOREIGN, WRITABLE_PROGRAM};
 use super::context::Context;
 
+/// Where root keeps what it runs or obeys; below `/etc` only what is known to be so.
+const OF_ROOT: &[&str] = &[
+    "/bin",
+    "/boot",
+    "/etc/citadel",
+    "/etc/cron.d",
+    "/etc/cron.daily",
+    "/etc/cron.hourly",
+    "/etc/cron.monthly",
+    "/etc/cron.weekly",
+    "/etc/ld.so.conf.d",
+    "/etc/modprobe.d",
+    "/etc/modules-load.d",
+    "/etc/pam.d",
+    "/etc/polkit-1",
+    "/etc/profile.d",
+    "/etc/ssh",
+    "/etc/sudoers.d",
+    "/etc/systemd",
+    "/etc/sysusers.d",
+    "/etc/tmpfiles.d",
+    "/etc/udev",
+    "/lib",
+    "/lib64",
+    "/root",
+    "/run/systemd",
+    "/sbin",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/var/lib/systemd",
+    "/var/spool/cron",
+];
+
 /// Why a directory can be changed by somebody other than root.
 struct Writer {
     who: String,
@@ -20,7 +59,12 @@ struct Writer {
 }
 
 pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    check_system_paths(context, findings);
     let writers = writers(context);
+    let runtime = &context.system.profile.runtime;
+    if let Some((directory, writer)) = writer_of(&writers, runtime) {
+        findings.push(foreign("citadel", runtime, directory, writer, OptionPath::new(["runtime"])));
+    }
     for unit in &context.lowered.units {
         let service = context.service_of(&unit.name);
         if service.is_some_and(|service| service.spec.runtime.is_some()) {
@@ -48,6 +92,39 @@ pub fn check(context: &Context<'_>, findings: &mut Vec<Finding>) {
     }
     for service in context.system.services.iter().filter(|service| !service.is_root()) {
         findings.extend(check_own(service));
+    }
+}
+
+/// Reports services that may write, and directories that belong to others, where root keeps what it runs.
+fn check_system_paths(context: &Context<'_>, findings: &mut Vec<Finding>) {
+    let profile = &context.system.profile;
+    let root_path = |path: &str| {
+        let at_or_below = |inner: &str, outer: &str| Path::new(inner).starts_with(outer);
+        let paths = OF_ROOT.iter().copied().chain([profile.runtime.as_str()]);
+        paths.into_iter().find(|known| at_or_below(path, known) || at_or_below(known, path)).map(str::to_owned)
+    };
+    let report = |who: &str, path: &str, known: String, place: OptionPath| {
+        Finding::error(ROOT_RUNS_FOREIGN, format!("{who} could change what root runs or obeys"))
+            .at(place, format!("{path} reaches {known}"))
+            .help("use a directory of its own, such as one below `/var/lib`, `/srv` or `/opt`")
+    };
+    for service in context.system.services.iter().filter(|service| !service.is_root()) {
+        for path in members(&service.spec.writable) {
+            let who = format!("the service {}", service.key);
+            let place = service.option("writable").member(path);
+            findings.extend(root_path(path).map(|known| report(&who, path, known, place)));
+        }
+    }
+    for (path, directory) in &profile.directories {
+        let place = OptionPath::new(["directories"]).member(path);
+        let open = u32::from_str_radix(&directory.mode, 8).is_ok_and(|mode| mode & 0o022 != 0);
+        let found = match () {
+            () if directory.user != "root" => ("user", format!("the user {}", directory.user)),
+            () if open => ("mode", "others than root".to_owned()),
+            () if directory.max_age.is_some() => ("max_age", "the removal of old files".to_owned()),
+            () => continue,
+        };
+        findings.extend(root_path(path).map(|known| report(&found.1, path, known, place.join(found.0))));
     }
 }
 
@@ -195,6 +272,34 @@ mod tests {
 
     fn root(command: Value) -> Value {
         service(json!({ "user": "root", "exec": { "command": command } }))
+    }
+
+    #[test]
+    fn nobody_but_root_writes_where_root_looks() {
+        let of = |patch: Value| found(patch).into_iter().filter(|line| line.starts_with("C0252")).collect::<Vec<_>>();
+        for path in ["/etc/citadel", "/etc/cron.d", "/etc", "/usr/bin/x", "/", "/var/lib", "/usr/local/bin"] {
+            let lines = of(json!({ "services": { "a": service(json!({ "writable": { path: true } })) } }));
+            let said =
+                format!("C0252 error services.a.writable.{path:?}: the service a could change what root runs or obeys");
+            assert!(lines.contains(&said), "{lines:?}");
+        }
+        for (directory, option) in [
+            (json!({ "user": "agent" }), "user"),
+            (json!({ "mode": "0777" }), "mode"),
+            (json!({ "max_age": "1d" }), "max_age"),
+        ] {
+            let lines = of(json!({ "users": { "agent": {} }, "directories": { "/etc/cron.d": directory } }));
+            assert!(
+                lines.len() == 1
+                    && lines[0].starts_with(&format!("C0252 error directories.\"/etc/cron.d\".{option}: ")),
+                "{lines:?}"
+            );
+        }
+        let fine = json!({
+            "services": { "a": service(json!({ "writable": { "/srv/a": true, "/etc/app": true, "/var/lib/a": true } })) },
+            "directories": { "/etc/cron.d": {}, "/var/lib/a": { "max_age": "1d" } },
+        });
+        assert_eq!(of(fine), [""; 0]);
     }
 
     #[test]

@@ -58,6 +58,8 @@ fn walk(value: &Value, path: &mut OptionPath, findings: &mut Vec<Finding>) {
         Value::Object(entries) => {
             for (key, value) in entries {
                 path.0.push(key.clone());
+                // A name can be one, too: a mount option `password=…`.
+                findings.extend(judge(None, key, path));
                 walk(value, path, findings);
                 path.0.pop();
             }
@@ -119,7 +121,51 @@ pub fn hidden(text: &str) -> String {
 
 /// Returns the text with every secret of a known shape replaced by as many asterisks as it has bytes, so that a message
 /// that shows a line of a profile shows no secret.
+///
+/// What stands in quotes behind a name that promises a secret is replaced, too.
 pub fn masked(text: &str) -> Cow<'_, str> {
+    let mut shown = without_shapes(text);
+    let lines: Vec<&str> = text.split('\n').collect();
+    let mut at = 0;
+    for line in lines {
+        if let Some(from) = behind_secret_name(line) {
+            // Inside a quote, as in `"--password=…"`, it begins at once.
+            let mut hides = line[..from].matches('"').count() % 2 == 1;
+            for (index, part) in line[from..].split('"').scan(from, |place, part| {
+                let start = *place;
+                *place += part.len() + 1;
+                Some((start, part))
+            }) {
+                if hides {
+                    shown.to_mut().replace_range(at + index..at + index + part.len(), &hidden(part));
+                }
+                hides = !hides;
+            }
+        }
+        at += line.len() + 1;
+    }
+    shown
+}
+
+/// Returns where a name in a line that promises a secret ends.
+fn behind_secret_name(line: &str) -> Option<usize> {
+    let word = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
+    let mut from = 0;
+    while let Some(start) = line[from..].find(word).map(|at| from + at) {
+        let end = line[start..].find(|character| !word(character)).map_or(line.len(), |at| start + at);
+        let name = line[start..end].trim_start_matches('-');
+        // A name in quotes, as in JSON or on a command line, closes its own quote first.
+        let behind = line[end..].strip_prefix('"').unwrap_or(&line[end..]);
+        if promises_secret(name) && behind.trim_start().starts_with(['=', ':', ',']) {
+            return Some(line.len() - behind.len());
+        }
+        from = end;
+    }
+    None
+}
+
+/// Returns the text with every secret of a known shape replaced; for messages, which quote names and values.
+pub fn without_shapes(text: &str) -> Cow<'_, str> {
     let mut shown = Cow::Borrowed(text);
     // What was replaced has no shape any more; the bound is for texts that are nothing but secrets.
     for _ in 0..1000 {
@@ -376,6 +422,15 @@ mod tests {
         assert!(!shown.contains(&token) && !shown.contains("grüezi") && !shown.contains("MII"), "{shown}");
         assert!(shown.starts_with("a = \"***") && shown.contains("b = \"postgres://me:***"), "{shown}");
         assert!(matches!(masked("nothing here"), Cow::Borrowed(_)));
+        for (text, shown) in [
+            (r#"environment.DB_PASSWORD = "hunter2" x"#, r#"environment.DB_PASSWORD = "*******" x"#),
+            (r#"command = ["/bin/x", "--password=hunter2"]"#, r#"command = ["/bin/x", "--password********"]"#),
+            (r#"{ "password": "hunter2" }"#, r#"{ "password": "*******" }"#),
+            (r#"["/bin/x", "--api-key", "hunter2"]"#, r#"["/bin/x", "--api-key", "*******"]"#),
+            (r#"environment.MODE = "fast""#, r#"environment.MODE = "fast""#),
+        ] {
+            assert_eq!(masked(text), shown);
+        }
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub fn evaluate(profile: &ProfilePath, limits: Limits, shown_from: &Path) -> Res
                 Diagnostic::error(TIME, format!("evaluating {name} takes longer than {} s", limits.time.as_secs()))
                     .help(format!("{limit_hint}; `--max-time` allows more"))
             }
+            Stopped::NoThread => Diagnostic::error(MEMORY, format!("the system gives no thread to evaluate {name}"))
+                .help("allow more processes or address space, see `ulimit -u` and `ulimit -v`"),
             Stopped::Panicked => Diagnostic::error(CRASHED, format!("the evaluation of {name} crashed"))
                 .help("this is a defect of citadel; please report it with the profile"),
         })))

@@ -27,6 +27,8 @@ impl Default for Limits {
 pub enum Stopped {
     Memory,
     Time,
+    /// The system gave no thread for it.
+    NoThread,
     /// It panicked, which is a defect of citadel or of Nickel.
     Panicked,
 }
@@ -61,7 +63,7 @@ pub fn run<T: Send + 'static>(limits: Limits, work: impl FnOnce() -> T + Send + 
     }
     drop(slot);
     if !started {
-        return Err(Stopped::Memory);
+        return Err(Stopped::NoThread);
     }
     let deadline = Instant::now() + limits.time;
     loop {

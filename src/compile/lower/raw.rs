@@ -11,9 +11,10 @@ const UNITS: &str = "write units with `units`, so that they are checked and swit
 const SECRETS: &str = "a secret never belongs into a profile; see `credentials`";
 
 /// Folders below `/etc` that citadel or systemd manage, with what is there for them.
-const RESERVED: [(&str, &str); 6] = [
+const RESERVED: [(&str, &str); 7] = [
     ("/etc/citadel", "this folder belongs to citadel; choose another"),
     ("/etc/systemd/system", UNITS),
+    ("/etc/systemd/system-generators", UNITS),
     ("/etc/systemd/system.attached", UNITS),
     ("/etc/systemd/system.control", UNITS),
     ("/etc/credstore", SECRETS),
@@ -57,6 +58,15 @@ fn files(machine: &Machine<'_>, out: &mut Output) {
         if let Err((message, help)) = may_be_written(path) {
             out.findings.push(
                 Finding::error(RAW, format!("{path:?} cannot be a file of the bundle")).at(origin, message).help(help),
+            );
+            continue;
+        }
+        // Root reads these files, and programs such as cron and sudo act on them.
+        if u32::from_str_radix(&raw.mode, 8).is_ok_and(|mode| mode & 0o6022 != 0) {
+            out.findings.push(
+                Finding::error(RAW, format!("the mode of {path:?} lets others than root change it or become root"))
+                    .at(origin.join("mode"), "set-user-ID, set-group-ID or writable by others")
+                    .help("write a mode such as `\"0644\"` or `\"0755\"`"),
             );
             continue;
         }
