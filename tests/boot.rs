@@ -1,6 +1,9 @@
 //! Bundles start on a real systemd: every profile of the repository is booted on a throwaway host (`boot/host.rs`), where
 //! one program (`boot/program.py`) stands in for all that the units start.
 
+#![cfg(feature = "compiler")]
+#![allow(clippy::expect_used, clippy::panic)]
+
 #[path = "support/build.rs"]
 mod build;
 #[path = "boot/bundle.rs"]
@@ -33,6 +36,11 @@ struct Booted {
 
 /// Boots a profile; none where this machine cannot.
 fn boot(profile: &str, release: &Release) -> Option<Booted> {
+    boot_changed(profile, release, |_| ())
+}
+
+/// Boots a profile after a change to the files of its bundle.
+fn boot_changed(profile: &str, release: &Release, change: impl Fn(&Bundle)) -> Option<Booted> {
     let system = match can_boot(release) {
         Ok(system) => system,
         Err(reason) => {
@@ -42,6 +50,7 @@ fn boot(profile: &str, release: &Release) -> Option<Booted> {
     };
     let folder = tempfile::tempdir().expect("a temporary folder is made");
     let bundle = Bundle::build(profile, folder.path());
+    change(&bundle);
     let host = Host::boot(release, &system, &bundle);
     Some(Booted { bundle, host, _folder: folder })
 }
@@ -114,7 +123,7 @@ impl Booted {
         self.assert_order();
         self.assert_users();
         self.assert_answers();
-        self.assert_calls(|directive| directive != "ExecStop");
+        self.assert_calls_of_start();
         self.assert_journal();
     }
 
@@ -192,17 +201,21 @@ impl Booted {
         self.host.run(&["sh", "-c", script, "sh", &group]).lines().map(str::to_owned).collect()
     }
 
-    /// Fails where a service does not listen where it says, or its probe is not answered.
+    /// Fails unless the host listens just where units say, and every probe is answered.
     fn assert_answers(&self) {
+        let Booted { bundle, host, .. } = self;
+        let said: BTreeSet<_> = bundle.at_boot().into_iter().flat_map(|unit| bundle.listens(unit)).collect();
+        assert_eq!(host.listens(), said);
         for unit in self.running() {
-            for (address, port) in self.bundle.listens(unit) {
-                assert_eq!(self.host.get(&address, port, "/health").0, 200, "{unit} at {address}:{port}");
-            }
-            for probe in self.bundle.probes(unit) {
-                let (status, _) = self.host.get(&probe.host, probe.port, &probe.path);
+            for probe in bundle.probes(unit) {
+                let (status, _) = host.get(&probe.host, probe.port, &probe.path);
                 assert_eq!(status, probe.status, "{unit}: {probe:?}");
             }
         }
+    }
+
+    fn assert_calls_of_start(&self) {
+        self.assert_calls(|directive| directive != "ExecStop");
     }
 
     /// Fails unless units that are started at boot have called `citadel-activate` with just the arguments that they say,
@@ -225,10 +238,9 @@ impl Booted {
 
     /// Fails where systemd did not understand a unit, or left one out to break a circle.
     fn assert_journal(&self) {
-        let journal = self.host.journal(&[]);
-        let about_bundle = |line: &str| {
-            line.contains("/task/bundle/units/") || self.bundle.units.keys().any(|unit| line.contains(unit.as_str()))
-        };
+        // What is said before the journal is there is on the console.
+        let journal = self.host.console() + &self.host.journal(&[]);
+        let about_bundle = |line: &str| self.bundle.units.keys().any(|unit| line.contains(unit.as_str()));
         let complaints: Vec<&str> = journal
             .lines()
             .filter(|line| {
@@ -254,16 +266,17 @@ impl Booted {
         let mut users = bundle.words_of_all("User");
         users.remove("root");
         let owners = host.run(&["sh", "-c", "stat --format '%U %n' /proc/[0-9]* 2>/dev/null"]);
-        let left: Vec<&str> = owners.lines().filter(|line| users.contains(line.split(' ').next().unwrap())).collect();
+        let left: Vec<&str> =
+            owners.lines().filter(|line| line.split(' ').next().is_some_and(|user| users.contains(user))).collect();
         assert!(left.is_empty(), "processes of {users:?} are left: {left:?}");
         self.assert_calls(|_| true);
     }
 }
 
 const ADDRESS: &str = "192.168.10.35";
-const CODER: u64 = 11405;
-const VISION: u64 = 11500;
-const PHI3: u64 = 11403;
+const CODER: u16 = 11405;
+const VISION: u16 = 11500;
+const PHI3: u16 = 11403;
 
 #[test]
 fn models_take_turns_on_252() {
@@ -352,4 +365,34 @@ fn a_model_is_shut_in(Booted { bundle, host, .. }: &Booted) {
     assert_eq!(phi3(&format!("/connect/{ADDRESS}/{CODER}")), "yes");
     assert_eq!(phi3(&format!("/connect/{STRANGER}/{CODER}")), "ETIMEDOUT");
     assert!(host.run(&["bash", "-c", &format!("</dev/tcp/{STRANGER}/{CODER}")]).contains("refused"));
+}
+
+/// A part of a unit, what takes its place, and what has to notice it.
+type Fault = (&'static str, &'static str, &'static str, fn(&Booted));
+
+/// The assertions are no use if they overlook faults.
+#[test]
+fn faults_are_noticed() {
+    let faults: [Fault; 5] = [
+        ("citadel-storage.service", "RemainAfterExit=yes", "RemainAfterExit=no", Booted::assert_states),
+        ("citadel-phi3.service", "Group=citadel-phi3\n", "Group=daemon\n", Booted::assert_users),
+        ("citadel-gpu.service", " gpu apply ", " gpu check ", Booted::assert_calls_of_start),
+        ("citadel-models.target", "[Unit]\n", "[Unit]\nBefore=sysinit.target\n", Booted::assert_journal),
+        ("citadel-monitor.service", "[Unit]\n", "[Unit]\nAftr=local-fs.target\n", Booted::assert_journal),
+    ];
+    let spoil = |bundle: &Bundle| {
+        for (unit, part, faulty, _) in faults {
+            let sound = &bundle.units[unit];
+            assert!(sound.contains(part), "{unit} has no {part:?}");
+            let spoilt = sound.replacen(part, faulty, 1);
+            std::fs::write(bundle.folder.join("units").join(unit), spoilt).expect("the unit is changed");
+        }
+    };
+    if let Some(booted) = boot_changed("low_memory", &SYSTEMD_252, spoil) {
+        for (unit, _, faulty, assertion) in faults {
+            let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| assertion(&booted)));
+            let said = noticed.expect_err("the assertion fails").downcast::<String>().expect("an assertion says why");
+            assert!(said.contains(unit), "said of {faulty:?} in {unit}: {said}");
+        }
+    }
 }

@@ -22,7 +22,7 @@ pub struct Bundle {
 #[derive(Debug)]
 pub struct Probe {
     pub host: String,
-    pub port: u64,
+    pub port: u16,
     pub path: String,
     pub status: u64,
 }
@@ -88,9 +88,9 @@ impl Bundle {
     }
 
     /// Returns the addresses that a unit listens on.
-    pub fn listens(&self, unit: &str) -> Vec<(String, u64)> {
+    pub fn listens(&self, unit: &str) -> Vec<(String, u16)> {
         let listens = self.manifest["units"][unit]["listens"].as_array().into_iter().flatten();
-        let address = |listen: &Value| Some((listen["address"].as_str()?.to_owned(), listen["port"].as_u64()?));
+        let address = |listen: &Value| Some((listen["address"].as_str()?.to_owned(), port(&listen["port"])?));
         listens.map(|listen| address(listen).expect("a listen has address and port")).collect()
     }
 
@@ -99,11 +99,15 @@ impl Bundle {
         let read = |probe: &Value| {
             Some(Probe {
                 host: probe["host"].as_str()?.to_owned(),
-                port: probe["port"].as_u64()?,
+                port: port(&probe["port"])?,
                 path: probe["path"].as_str()?.to_owned(),
                 status: probe["status"].as_u64()?,
             })
         };
         members(&self.manifest["units"][unit]["health"]).filter_map(|(_, probe)| read(&probe["http"])).collect()
     }
+}
+
+fn port(value: &Value) -> Option<u16> {
+    value.as_u64().and_then(|port| port.try_into().ok())
 }

@@ -1,6 +1,8 @@
 //! A throwaway host on which a bundle is installed and systemd is the first process.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -108,13 +110,33 @@ impl Host {
         self.run(&[&["journalctl", "--boot", "--no-pager", "--output=short-monotonic"], arguments].concat())
     }
 
+    /// Returns what the host wrote to its console since it was installed.
+    pub fn console(&self) -> String {
+        let text = fs::read(self.task.path().join("console")).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// Sends an HTTP request from the host itself, and returns status and body.
-    pub fn get(&self, host: &str, port: u64, path: &str) -> (u64, String) {
+    pub fn get(&self, host: &str, port: u16, path: &str) -> (u64, String) {
         let script = r#"exec 3<>"/dev/tcp/$1/$2" && printf 'GET %s HTTP/1.0\r\n\r\n' "$3" >&3 && cat <&3"#;
         let reply = self.run(&["bash", "-c", script, "bash", host, &port.to_string(), path]);
         let (head, body) = reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{host}:{port}{path}: {reply:?}"));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         (status.unwrap_or_else(|| panic!("no status: {head}")), body.to_owned())
+    }
+
+    /// Returns the IPv4 addresses and TCP ports that somebody listens on.
+    pub fn listens(&self) -> BTreeSet<(String, u16)> {
+        let table = self.run(&["cat", "/proc/net/tcp"]);
+        let listening = table.lines().filter_map(|line| {
+            let mut fields = line.split_ascii_whitespace();
+            let (address, port) = fields.nth(1)?.split_once(':')?;
+            // The address is in the byte order of the machine; 0A is the state of listening.
+            let address = Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_ne_bytes());
+            let port = u16::from_str_radix(port, 16).ok()?;
+            (fields.nth(1)? == "0A").then(|| (address.to_string(), port))
+        });
+        listening.collect()
     }
 
     /// Looks until something is so; an `Err` says what is in its place.
@@ -125,9 +147,10 @@ impl Host {
             if seen == Ok(true) {
                 return;
             }
-            if start.elapsed() > PATIENCE {
-                let console = fs::read_to_string(self.task.path().join("console")).unwrap_or_default();
-                panic!("waited in vain for {what}: {seen:?}\n{console}");
+            // `boot.sh` removes the folder when it fails.
+            let is_over = self.task.path().join("ended").exists() || !self.task.path().exists();
+            if is_over || start.elapsed() > PATIENCE {
+                panic!("waited in vain for {what}: {seen:?}\n{}", self.console());
             }
             std::thread::sleep(PAUSE);
         }

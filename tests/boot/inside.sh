@@ -12,7 +12,7 @@ host=$task/layers/host
 mount -t overlay overlay -o "lowerdir=$system,upperdir=$task/layers/upper,workdir=$task/layers/work" "$host"
 
 # Where the system is the one of this very machine, what its owner set up is none of our business.
-rm -rf "$host/etc/systemd" "$host/usr/local/lib/systemd" "$host/var/log/journal"
+rm -rf "$host/etc/systemd" "$host/usr/local/lib/systemd" "$host"/etc/rc?.d "$host/var/log/journal"
 mkdir -p "$host/task"
 cp -R "$task/bundle" "$task/lists" "$task/install.sh" "$task/program.py" "$host/task"
 mount --bind /proc "$host/proc"
@@ -26,8 +26,11 @@ done <"$task/lists/addresses"
 
 # Lists of devices and addresses that a service may use are programs that run in the kernel. The container gets no
 # hierarchy of control groups but the unified one: with others, systemd has no such lists, or does not even start.
-env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 \
-    systemd-nspawn --quiet --directory="$host" --machine=citadel-test --register=no --keep-unit \
-    --network-namespace-path=/proc/$$/ns/net --capability=CAP_NET_ADMIN,CAP_BPF,CAP_PERFMON \
-    --system-call-filter=bpf --boot -- systemd.unit=multi-user.target >>"$task/console" 2>&1 &
+(
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 \
+        systemd-nspawn --quiet --directory="$host" --machine=citadel-test --register=no --keep-unit \
+        --network-namespace-path=/proc/$$/ns/net --capability=CAP_NET_ADMIN,CAP_BPF,CAP_PERFMON \
+        --system-call-filter=bpf --boot -- systemd.unit=multi-user.target || true
+    touch "$task/ended"
+) >>"$task/console" 2>&1 &
 read -r _ || true

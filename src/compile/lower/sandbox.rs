@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use super::draft::{Draft, word, words};
 use super::gpu;
 use super::on_demand::is_network_address;
+use crate::bundle::manifest::Listen;
 use crate::bundle::unit::Value;
 use crate::compile::config::{DeviceAccess, ProtectHome, ProtectSystem, Runtime, Set, Start, members};
 use crate::compile::system::{ServiceView, System, Workload};
@@ -195,7 +196,8 @@ fn network(draft: &mut Draft, system: &System, service: &ServiceView, kind: Kind
     let is_closed = matches!(kind, Kind::Server | Kind::Watch);
     if is_closed && system.profile.host.systemd >= 249 && system.profile.host.cgroup == 2 {
         draft.own("SocketBindDeny", word("any"), "");
-        for port in ports(system, service) {
+        let ports: BTreeSet<u16> = listens(system, service).into_iter().map(|listen| listen.port).collect();
+        for port in ports {
             draft.own("SocketBindAllow", word(format!("tcp:{port}")), "port");
         }
     }
@@ -229,13 +231,15 @@ pub(super) fn exists(network: &str) -> bool {
 }
 
 /// Returns the TCP ports that a service opens itself.
-fn ports(system: &System, service: &ServiceView) -> BTreeSet<u16> {
+pub(super) fn listens(system: &System, service: &ServiceView) -> BTreeSet<Listen> {
     let spec = &service.spec;
     let own = spec.port.filter(|_| spec.start != Start::OnDemand);
+    let own = own.into_iter().chain(spec.extra_ports.values().copied());
+    let own = own.map(|port| Listen { address: spec.address.clone(), port });
     let monitor = &system.profile.monitor;
     let watch = [monitor.metrics_port, monitor.api_port].into_iter().flatten();
     let watch = watch.filter(|_| spec.runtime == Some(Runtime::Monitor));
-    own.into_iter().chain(spec.extra_ports.values().copied()).chain(watch).collect()
+    own.chain(watch.map(|port| Listen { address: "127.0.0.1".to_owned(), port })).collect()
 }
 
 fn system_calls(draft: &mut Draft, service: &ServiceView, kind: Kind) {

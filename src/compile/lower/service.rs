@@ -8,7 +8,7 @@ use super::machine::Machine;
 use super::sandbox::is_below;
 use super::{LoweredFile, Output, WIRING, environment, gpu, monitor, on_demand, probes, process, resources, sandbox};
 use super::{storage, vllm};
-use crate::bundle::manifest::{ChangePolicy, Listen, UnitEntry};
+use crate::bundle::manifest::{ChangePolicy, UnitEntry};
 use crate::bundle::unit::{UnitName, Value};
 use crate::compile::config::{OnChange, OwnDirectories, Runtime, Start, members};
 use crate::compile::finding::Finding;
@@ -40,7 +40,7 @@ pub(super) fn lower(machine: &Machine<'_>, service: &ServiceView, out: &mut Outp
     draft.write_out(&service.spec.systemd, &service.option("systemd"));
 
     let files: Vec<LoweredFile> = environment.into_iter().chain(config).collect();
-    draft.finish(service.unit.clone(), out, |entry| fill_in(entry, service, &files));
+    draft.finish(service.unit.clone(), out, |entry| fill_in(entry, system, service, &files));
     for file in files {
         // Services of the same kind share a file such as `config/gpu.json`.
         if service.spec.runtime.is_none() || !out.files.iter().any(|known| known.path == file.path) {
@@ -216,7 +216,7 @@ fn log(draft: &mut Draft, service: &ServiceView) {
     draft.own_if("LogRateLimitBurst", log.rate_limit_burst.map(Value::Number), "log.rate_limit_burst");
 }
 
-fn fill_in(entry: &mut UnitEntry, service: &ServiceView, files: &[LoweredFile]) {
+fn fill_in(entry: &mut UnitEntry, system: &System, service: &ServiceView, files: &[LoweredFile]) {
     let spec = &service.spec;
     entry.service = Some(service.key.clone());
     entry.files = files.iter().map(|file| file.path.clone()).collect();
@@ -228,10 +228,7 @@ fn fill_in(entry: &mut UnitEntry, service: &ServiceView, files: &[LoweredFile]) 
         OnChange::Reload => ChangePolicy::Reload,
         OnChange::Keep => ChangePolicy::Keep,
     };
-    let own = spec.port.filter(|_| spec.start != Start::OnDemand);
-    let listens = own.into_iter().chain(spec.extra_ports.values().copied());
-    let listens: BTreeSet<Listen> = listens.map(|port| Listen { address: spec.address.clone(), port }).collect();
-    entry.listens = listens.into_iter().collect();
+    entry.listens = sandbox::listens(system, service).into_iter().collect();
     entry.gpus = service.gpus.iter().map(|gpu| gpu.name.clone()).collect();
     entry.health = probes::health(service);
     entry.preflight = probes::preflight(service);

@@ -46,6 +46,18 @@ fn a_start_waits_for_the_probe_and_ends_with_the_process() {
 }
 
 #[test]
+fn the_manifest_says_where_the_monitor_listens() {
+    let patch = json!({
+        "monitor": { "metrics_port": 9464, "api_port": 8888 },
+        "services": { "watch": { "runtime": "monitor" } },
+    });
+    let lowered = lowered(patch);
+    let unit = lowered.units.iter().find(|unit| unit.name.as_str() == "watch.service").unwrap();
+    let listens: Vec<_> = unit.entry.listens.iter().map(|listen| (listen.address.as_str(), listen.port)).collect();
+    assert_eq!(listens, [("127.0.0.1", 8888), ("127.0.0.1", 9464)]);
+}
+
+#[test]
 fn a_target_inside_another_comes_first() {
     let unit = text(json!({ "targets": { "models": { "unit": "x-models" } } }), "x-models.target");
     assert_eq!(values(&unit, "Before"), ["citadel.target"]);
