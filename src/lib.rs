@@ -1,9 +1,12 @@
 //! citadel: a build-time configuration compiler for AI services on one's own GPU machines.
 //!
-//! A profile is evaluated ([`compile`]) to a bundle ([`bundle`]); each room knows only those below it.
+//! A profile is evaluated ([`compile`]) to a bundle ([`bundle`]). On a host, a move from one bundle to another is planned
+//! ([`plan`]), carried out ([`activate`]) and judged ([`health`]). Each room knows only those below it.
 
+pub mod activate;
 pub mod bundle;
-#[cfg(feature = "compiler")]
 pub mod cli;
 #[cfg(feature = "compiler")]
 pub mod compile;
+pub mod health;
+pub mod plan;

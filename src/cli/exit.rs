@@ -1,7 +1,6 @@
 //! Exit codes, the same for every command; documented in `docs/reference/exit-codes.md`.
 
-use crate::compile::evaluate::{self, Failure};
-use crate::compile::project;
+use crate::activate::progress::Outcome;
 
 /// Why a command did not do what it was asked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +16,18 @@ pub enum Code {
     Limit = 5,
     /// The lock file says something else.
     Locked = 6,
+    /// This host must not take the bundle, or the user may not do this; nothing was changed.
+    Refused = 7,
+    /// It failed, and what was before runs again.
+    RolledBack = 8,
+    /// It failed, and not everything could be taken back.
+    Broken = 9,
+    /// There was nothing to do, and `--exit-code` asks to say so.
+    Unchanged = 10,
+    /// Another switch is running.
+    Busy = 11,
+    /// The host is not as its generation says.
+    Drift = 12,
     /// A defect of citadel.
     Defect = 70,
 }
@@ -31,16 +42,44 @@ Exit codes:
   4   the result could not be written
   5   the evaluation reached its limit of memory or time
   6   citadel.lock says something else (--locked)
+  7   refused, nothing was changed
+  8   the switch failed, and what was before runs again
+  9   the switch failed, and not everything could be taken back
+  10  there was nothing to do (--exit-code)
+  11  another switch is running
+  12  the host is not as its generation says
   70  a defect of citadel";
 
 impl Code {
-    /// Returns the code for a failed compilation.
-    pub fn of(failure: &Failure) -> Self {
-        match failure.diagnostics.first().map(|diagnostic| diagnostic.code) {
-            Some(project::NOT_FOUND | evaluate::UNREADABLE) => Code::NotFound,
-            Some(evaluate::MEMORY | evaluate::TIME) => Code::Limit,
-            Some(evaluate::CRASHED | crate::compile::DEFECT) => Code::Defect,
-            _ => Code::Invalid,
+    /// Returns the code for the end of a switch; none when it did what was asked.
+    pub fn of_switch(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Done | Outcome::Unchanged | Outcome::NextBoot => None,
+            Outcome::Invalid => Some(Code::Invalid),
+            Outcome::NotWritten => Some(Code::NotWritten),
+            Outcome::Refused => Some(Code::Refused),
+            Outcome::Busy => Some(Code::Busy),
+            Outcome::RolledBack => Some(Code::RolledBack),
+            Outcome::Broken => Some(Code::Broken),
+        }
+    }
+}
+
+#[cfg(feature = "compiler")]
+mod compiler {
+    use super::Code;
+    use crate::compile::evaluate::{self, Failure};
+    use crate::compile::{DEFECT, project};
+
+    impl Code {
+        /// Returns the code for a failed compilation.
+        pub fn of(failure: &Failure) -> Self {
+            match failure.diagnostics.first().map(|diagnostic| diagnostic.code) {
+                Some(project::NOT_FOUND | evaluate::UNREADABLE) => Code::NotFound,
+                Some(evaluate::MEMORY | evaluate::TIME) => Code::Limit,
+                Some(evaluate::CRASHED | DEFECT) => Code::Defect,
+                _ => Code::Invalid,
+            }
         }
     }
 }

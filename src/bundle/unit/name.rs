@@ -1,6 +1,9 @@
 //! Names of units.
 
+use std::borrow::Borrow;
 use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The kinds of units that systemd knows, by the suffix of their name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +86,17 @@ impl UnitName {
         self.0.rsplit_once('.').map_or(&self.0, |(stem, _)| stem)
     }
 
+    /// Returns the template that this is an instance of: `vllm@.service` for `vllm@a.service`.
+    pub fn template(&self) -> Option<UnitName> {
+        let (prefix, instance) = self.stem().split_once('@')?;
+        (!instance.is_empty()).then(|| UnitName(format!("{prefix}@.{}", self.kind().suffix())))
+    }
+
+    /// Whether it is a template, which never runs itself.
+    pub fn is_template(&self) -> bool {
+        self.stem().ends_with('@')
+    }
+
     /// Returns the kind of the unit.
     pub fn kind(&self) -> UnitKind {
         let suffix = self.0.rsplit_once('.').map_or("", |(_, suffix)| suffix);
@@ -94,5 +108,24 @@ impl UnitName {
 impl fmt::Display for UnitName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for UnitName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for UnitName {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for UnitName {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(input)?;
+        Self::parse(&text).ok_or_else(|| de::Error::custom(format!("{text:?} is not the name of a unit")))
     }
 }

@@ -1,0 +1,9 @@
+//! The host side: generations on disk, carrying out a plan over D-Bus, trial, rollback, and the systemd generator.
+
+pub mod generation;
+pub mod places;
+pub mod progress;
+pub mod trial;
+
+pub use generation::Generation;
+pub use places::Places;

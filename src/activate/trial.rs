@@ -1,0 +1,79 @@
+//! What is known on disk about a switch that is not proven yet.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::generation::Generation;
+use crate::plan::{Plan, Snapshot};
+
+/// The version of the format that this program writes.
+pub const VERSION: u32 = 1;
+
+/// A switch between its first change and its proof; removed when it is proven or taken back.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Trial {
+    pub version: u32,
+    /// Identifies the switch in progress and history.
+    pub id: String,
+    /// What counts if the switch is not proven; none when there was no generation before.
+    pub from: Option<Generation>,
+    pub to: Generation,
+    pub stage: Stage,
+    /// The boot in which the stage was entered, as in `/proc/sys/kernel/random/boot_id`.
+    pub boot: String,
+    /// When it began.
+    pub started: jiff::Timestamp,
+    /// Who asked for it.
+    pub by: String,
+    /// How long somebody has to confirm it, in seconds; none when health alone decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_within: Option<u64>,
+    /// When it is taken back unless it is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_until: Option<jiff::Timestamp>,
+    /// What ran before.
+    pub before: Snapshot,
+    /// What is done to the units.
+    pub plan: Plan,
+    /// Files of others that are set aside for this switch, written before they move.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<SetAside>,
+}
+
+/// How far a switch has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The next boot tries it; nothing has changed yet.
+    NextBoot,
+    /// It is being carried out.
+    Applying,
+    /// Everything is healthy; somebody has to confirm it.
+    Confirming,
+    /// It is being taken back.
+    RollingBack,
+}
+
+/// A file of another origin that has to make room.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct SetAside {
+    /// Where it was, as a path of the host.
+    pub path: PathBuf,
+    /// Where it is kept, as a path of the host.
+    pub kept: PathBuf,
+}
+
+/// Returns the generation that a boot or a reload of the manager uses.
+///
+/// `current` is where the link leads, `boot` the boot that asks. A switch of an earlier boot was never proven: the machine
+/// went down before. One for the next boot is tried in any boot but the one that asked for it.
+pub fn choose(current: Option<Generation>, trial: Option<&Trial>, boot: &str) -> Option<Generation> {
+    match trial {
+        Some(trial) if trial.boot != boot => match trial.stage {
+            Stage::NextBoot => Some(trial.to),
+            Stage::Applying | Stage::Confirming | Stage::RollingBack => trial.from,
+        },
+        _ => current,
+    }
+}

@@ -1,0 +1,3 @@
+//! Probes, and what their answers over time say about a service.
+
+pub mod probe;
