@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::machine::{keys, members, strings};
-use crate::{build, project};
+use super::machine::{keys, members, strings};
+use super::{build, project};
 
 /// A profile of the repository, built with the real program.
 #[derive(Debug)]
