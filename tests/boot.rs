@@ -110,22 +110,9 @@ impl Booted {
         let failed = host.run(&["systemctl", "list-units", "--failed", "--plain", "--no-legend"]);
         assert!(failed.is_empty(), "{failed}\n{}", host.journal(&["--lines=200"]));
         let units: Vec<&str> = bundle.units.keys().map(String::as_str).collect();
-        let at_boot = bundle.at_boot();
         let mut wrong = String::new();
         for (unit, shown) in units.iter().zip(host.show(&["ActiveState", "SubState"], &units)) {
-            let expected = if !at_boot.contains(unit) {
-                "inactive dead"
-            } else if unit.ends_with(".socket") {
-                "active listening"
-            } else if unit.ends_with(".timer") {
-                "active waiting"
-            } else if unit.ends_with(".target") {
-                "active active"
-            } else if bundle.values(unit, "Type") == ["oneshot"] {
-                "active exited"
-            } else {
-                "active running"
-            };
+            let expected = bundle.state_after_boot(unit);
             let state = format!("{} {}", shown.get("ActiveState"), shown.get("SubState"));
             if state != expected {
                 wrong += &format!("{unit} is {state}, not {expected}\n");

@@ -3,9 +3,11 @@
 //! It can be turned off and on again, in good order or by a power cut. What it is made of besides Debian is the business of
 //! the test: files that it sees below `/task`, and a script among them that installs them.
 
+pub mod background;
 #[path = "../support/build.rs"]
 pub mod build;
 pub mod bundle;
+pub mod disk;
 pub mod expected;
 #[path = "../support/machine.rs"]
 pub mod machine;
@@ -37,6 +39,8 @@ const PAUSE: Duration = Duration::from_millis(30);
 pub struct Host {
     task: TempDir,
     machine: Child,
+    /// The Debian system that it is made of.
+    system: PathBuf,
     /// Its first process, as this machine numbers it.
     init: String,
 }
@@ -102,7 +106,7 @@ impl Parts {
             .stdin(Stdio::piped())
             .spawn()
             .expect("a shell starts");
-        let mut host = Host { task, machine, init: String::new() };
+        let mut host = Host { task, machine, system: system.to_owned(), init: String::new() };
         host.boot();
         let version = host.run(&["systemctl", "--version"]);
         assert!(version.starts_with(&format!("systemd {} ", release.systemd)), "another systemd: {version}");
@@ -113,14 +117,19 @@ impl Parts {
 impl Host {
     /// Boots the host, which is off, and waits until it has started everything.
     pub fn boot(&mut self) {
-        let _ = fs::remove_file(self.task.path().join("ended"));
-        writeln!(self.machine.stdin.as_ref().expect("it is open"), "boot").expect("the host listens");
-        self.until("a first process", || Ok(self.find_init().is_some()));
-        self.init = self.find_init().expect("it was there");
+        self.begin_boot();
         self.until("the end of the boot", || match self.run(&["systemctl", "is-system-running", "--wait"]).trim() {
             "running" | "degraded" => Ok(true),
             state => Err(format!("{state}\n{}", self.run(&["systemctl", "list-jobs"]))),
         });
+    }
+
+    /// Turns the host on, which is off, and returns when it has a first process.
+    pub fn begin_boot(&mut self) {
+        let _ = fs::remove_file(self.task.path().join("ended"));
+        writeln!(self.machine.stdin.as_ref().expect("it is open"), "boot").expect("the host listens");
+        self.until("a first process", || Ok(self.find_init().is_some()));
+        self.init = self.find_init().expect("it was there");
     }
 
     /// Turns the host off in good order.
@@ -168,7 +177,13 @@ impl Host {
         program
             .arg(PATIENCE.as_secs().to_string())
             .args(["nsenter", "--all", "--target", &self.init])
-            .args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "SYSTEMD_COLORS=0"])
+            .args([
+                "env",
+                "-i",
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "LC_ALL=C.UTF-8",
+                "SYSTEMD_COLORS=0",
+            ])
             .args(command)
             .stdin(Stdio::null());
         program
@@ -193,11 +208,18 @@ impl Host {
 
     /// Sends an HTTP request from the host itself, and returns status and body.
     pub fn get(&self, host: &str, port: u16, path: &str) -> (u64, String) {
+        self.try_get(host, port, path).unwrap_or_else(|reply| panic!("{host}:{port}{path}: {reply:?}"))
+    }
+
+    /// The same, where nobody may answer; the error is what was said instead of an answer.
+    pub fn try_get(&self, host: &str, port: u16, path: &str) -> Result<(u64, String), String> {
         let script = r#"exec 3<>"/dev/tcp/$1/$2" && printf 'GET %s HTTP/1.0\r\n\r\n' "$3" >&3 && cat <&3"#;
         let reply = self.run(&["bash", "-c", script, "bash", host, &port.to_string(), path]);
-        let (head, body) = reply.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{host}:{port}{path}: {reply:?}"));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (status.unwrap_or_else(|| panic!("no status: {head}")), body.to_owned())
+        let answer = reply.split_once("\r\n\r\n").and_then(|(head, body)| {
+            let status = head.split(' ').nth(1)?.parse().ok()?;
+            Some((status, body.to_owned()))
+        });
+        answer.ok_or(reply)
     }
 
     /// Returns the IPv4 addresses and TCP ports that somebody listens on.

@@ -11,7 +11,7 @@ As a server it listens where the real one would, found the way the real one find
     /connect/ADDRESS/PORT  whether it can connect
     /processes             the processes that it sees
 
-It behaves as its argument `--behave` says, or else the file /srv/behave/UNIT, where UNIT is the unit without `.service`:
+It behaves as its argument or option `--behave` says, or else the file /srv/behave/UNIT, where UNIT is the unit without `.service`:
 
     serve      it answers; this is what it does without a word
     load       it neither listens nor answers until the file says something else
@@ -22,7 +22,8 @@ It behaves as its argument `--behave` says, or else the file /srv/behave/UNIT, w
     stubborn   it answers, and does not end when it is asked to
     exit CODE  it ends at once
 
-As `citadel-activate` it says on standard output how it was called. Uses only modules of python3-minimal.
+As `redis-server` it answers whatever it is asked with PONG. As `citadel-activate` it says on standard
+output how it was called. Uses only modules of python3-minimal.
 """
 
 import errno
@@ -55,7 +56,7 @@ def unit():
 
 def behaviour():
     """Returns what it is told to do: a word, and a number or nothing."""
-    text = option("--behave")
+    text = vllm_options().get("behave") if NAME == "vllm" else option("--behave")
     try:
         text = text or open(f"/srv/behave/{unit()}").read()
     except FileNotFoundError:
@@ -76,6 +77,8 @@ def addresses():
     if NAME == "vllm":
         options = vllm_options()
         return [options["uds"] if "uds" in options else (options["host"], int(options["port"]))]
+    if NAME == "redis-server":
+        return [("127.0.0.1", 6379)]
     if option("--bind"):
         host, port = option("--bind").rsplit(":", 1)
         return [(host, int(port))]
@@ -143,8 +146,10 @@ def reply(connection):
     with connection:
         lines = connection.makefile("rb")
         request = lines.readline().split()
+        if NAME == "redis-server":
+            connection.sendall(b"+PONG\r\n")
         # Whoever only looks whether somebody listens asks nothing.
-        if len(request) > 1:
+        elif len(request) > 1:
             # To leave something unread would break the connection.
             while lines.readline().strip():
                 pass

@@ -22,6 +22,16 @@ impl Host {
         self.run(&["systemctl", "is-active", unit]).trim().to_owned()
     }
 
+    /// Returns every unit that systemd has in memory, with its states; but for those that come and go by themselves.
+    pub fn units(&self) -> Vec<String> {
+        let listed = self.run(&["systemctl", "list-units", "--all", "--full", "--plain", "--no-legend"]);
+        let lines = listed.lines().map(|line| line.split_ascii_whitespace().take(4).collect::<Vec<_>>().join(" "));
+        let passing = ["run-", "session-", "user-", "user@", "systemd-tmpfiles-clean.service", "sys-", "dev-"];
+        let mut units: Vec<String> = lines.filter(|line| !passing.iter().any(|name| line.starts_with(name))).collect();
+        units.sort();
+        units
+    }
+
     /// Returns the messages of the journal, with the programs that wrote them.
     pub fn journal(&self, arguments: &[&str]) -> String {
         self.run(&["journalctl", "--sync"]);
@@ -35,8 +45,12 @@ pub struct Properties(String);
 
 impl Properties {
     pub fn get(&self, property: &str) -> &str {
-        let mut values = self.0.lines().filter_map(|line| line.strip_prefix(property)?.strip_prefix('='));
-        values.next().unwrap_or_else(|| panic!("no {property} in {}", self.0))
+        self.find(property).unwrap_or_else(|| panic!("no {property} in {}", self.0))
+    }
+
+    /// Returns a property that not every kind of unit has.
+    pub fn find(&self, property: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix(property)?.strip_prefix('='))
     }
 
     /// Returns a point in time as microseconds since the machine started; 0 for never.
