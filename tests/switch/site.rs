@@ -129,16 +129,16 @@ impl Site {
     }
 
     /// Returns what `citadel-activate status` says.
-    pub fn status(&self) -> Value {
+    pub fn status(&self) -> Result<Value, String> {
         let ended = self.activate(&["status", "--json"]);
-        serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
+        serde_json::from_str(&ended.out).map_err(|error| format!("{error}: {ended:?}"))
     }
 
     /// Waits until the switch under way has come so far: `applying`, `confirming`, ...; or is over, with none.
     pub fn until_stage(&self, stage: Option<&str>) {
         let what = format!("stage {stage:?}");
         self.host.until(&what, || {
-            let status = self.status();
+            let status = self.status()?;
             let seen = status["trial"]["stage"].as_str();
             if seen == stage { Ok(true) } else { Err(format!("{seen:?}")) }
         });
