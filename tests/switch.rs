@@ -33,5 +33,7 @@ mod proof;
 mod runs;
 #[path = "switch/site.rs"]
 mod site;
+#[path = "switch/speed.rs"]
+mod speed;
 #[path = "switch/whole_life.rs"]
 mod whole_life;

@@ -66,7 +66,7 @@ fn a_program_that_fails_at_start_goes_back(release: &Release) {
 
 fn a_start_that_takes_too_long_goes_back(release: &Release) {
     let change = r#"{ services.mistral = {
-        vllm.extra.behave = "load", start_timeout = "2s", restart.policy = 'never } }"#;
+        vllm.extra.behave = "load", start_timeout = "2s", restart.policy = 'never }, allow.C0261 = "on purpose" }"#;
     let others = ["api.service", "disk.service", "phi.service", "queue.service", "web.service", "worker.service"];
     goes_back(release, change, &others, &["mistral.service", "generation 1"]);
 }
@@ -97,7 +97,7 @@ fn a_phase_that_fails_half_way_goes_back(release: &Release) {
         phi.vllm.max_model_len = 4096,
         mistral = { vllm.extra.behave = "exit 3", restart.policy = 'never },
         web.environment.SIZE = 2,
-    } }"#;
+    }, allow.C0261 = "on purpose" }"#;
     goes_back(release, change, &["disk.service", "web.service"], &["mistral.service", "models", "generation 1"]);
 }
 

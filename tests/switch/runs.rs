@@ -106,11 +106,13 @@ impl Site {
         let (links, own_links) = (self.generator_links(), expected_links(bundle, &generation));
         let other: Vec<_> = links.symmetric_difference(&own_links).collect();
         expect(other.is_empty(), format!("the generator made other links: {other:?}"));
-        for (name, entry) in members(&bundle.manifest["files"]) {
-            let Some(target) = entry["target"].as_str() else { continue };
-            let same = self.host.call(&["cmp", &format!("{generation}/{name}"), target]).status.success();
-            expect(same, format!("{target} is not {name}"));
-        }
+        let installed = members(&bundle.manifest["files"])
+            .filter_map(|(name, entry)| Some([format!("{generation}/{name}"), entry["target"].as_str()?.to_owned()]));
+        let installed: Vec<String> = installed.flatten().collect();
+        let script = r#"while [ $# -gt 0 ]; do cmp --quiet "$1" "$2" || echo "$2"; shift 2; done"#;
+        let pairs: Vec<&str> = installed.iter().map(String::as_str).collect();
+        let different = self.host.run(&[&["sh", "-c", script, "sh"], pairs.as_slice()].concat());
+        expect(different.is_empty(), format!("these are other files: {different}"));
         let jobs = self.host.run(&["systemctl", "list-jobs", "--plain", "--no-legend"]);
         expect(jobs.is_empty(), format!("jobs: {jobs}"));
         let failed = self.host.run(&["systemctl", "list-units", "--failed", "--plain", "--no-legend"]);
