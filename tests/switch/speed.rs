@@ -26,7 +26,7 @@ fn fifty_services(size: u32) -> String {
             services = std.array.range 0 50
                 |> std.array.map (fun number => {{
                     field = "s%{{std.to_string number}}",
-                    value = {{ exec.command = ["/bin/sleep", "infinity"], environment.SIZE = {size} }},
+                    value = {{ exec.command = ["/bin/sleep", "infinity"], environment.SIZE = {size}, health.alive.unit = {{}} }},
                 }})
                 |> std.record.from_array,
         }}"#
