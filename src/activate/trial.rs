@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::error::DiskError;
+use super::files::{Access, Folder, optional};
 use super::generation::Generation;
+use super::places::Places;
 use crate::plan::{Plan, Snapshot};
 
 /// The version of the format that this program writes.
@@ -39,6 +42,55 @@ pub struct Trial {
     /// Files of others that are set aside for this switch, written before they move.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<SetAside>,
+}
+
+const NAME: &str = "trial.json";
+
+/// A plan with thousands of units has a few megabytes.
+const LIMIT: u64 = 64 << 20;
+
+impl Trial {
+    /// Reads the trial; none when everything is proven.
+    pub fn read(places: &Places) -> Result<Option<Self>, DiskError> {
+        let Some(home) = optional(Folder::own(places, places.home()))? else { return Ok(None) };
+        let Some(text) = optional(home.read(NAME, LIMIT))? else { return Ok(None) };
+        let broken = |reason: String| DiskError::Broken {
+            path: places.trial(),
+            reason,
+            help: "finish it with the citadel that wrote it, or decide yourself: `current` names the generation that \
+                   counts, and without this file it counts for good"
+                .to_owned(),
+        };
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let unreadable = |error: serde_json::Error| broken(format!("does not say what is on trial ({error})"));
+        let Versioned { version } = serde_json::from_slice(&text).map_err(unreadable)?;
+        if version != VERSION {
+            return Err(broken(format!("has version {version}, and this program reads version {VERSION}")));
+        }
+        serde_json::from_slice(&text).map(Some).map_err(unreadable)
+    }
+
+    /// Durably replaces the trial.
+    pub fn write(&self, places: &Places) -> Result<(), DiskError> {
+        let text = serde_json::to_vec(self).map_err(|error| DiskError::doing("write", places.trial())(error.into()))?;
+        // It names who switched and what ran.
+        Folder::own(places, places.home())?.write(NAME, &text, Access::PRIVATE)
+    }
+
+    /// Durably removes the trial: what `current` names is proven.
+    pub fn remove(places: &Places) -> Result<(), DiskError> {
+        Folder::own(places, places.home())?.remove(NAME).map(|_| ())
+    }
+}
+
+/// Returns what identifies this boot of this machine.
+pub fn boot_id() -> Result<String, DiskError> {
+    const PATH: &str = "/proc/sys/kernel/random/boot_id";
+    let text = std::fs::read_to_string(PATH).map_err(DiskError::doing("read", PATH))?;
+    Ok(text.trim().to_owned())
 }
 
 /// How far a switch has come.

@@ -1,5 +1,6 @@
 //! The bundle: what leaves the compiler and what a host is given. The ground floor; knows nothing else of this program.
 
+pub mod archive;
 pub(crate) mod characters;
 pub mod digest;
 pub mod env_file;
