@@ -1,5 +1,7 @@
 //! Commands on a host: the whole of `citadel-activate`, and part of `citadel`.
 
+pub mod progress;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
