@@ -1,16 +1,16 @@
 //! From one generation to the next on a running host: stops, the commit, files outside systemd, and the phases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::manager::{BusError, Job, JobEvent, JobKind, JobOutcome, Manager};
+use super::manager::{BusError, Job, JobEvent, JobKind, Manager};
 use super::places::Places;
 use super::progress::{Event, Log, UnitProgress};
 use super::trial::Trial;
-use super::{current, links, store, switch, system};
+use super::{Generation, current, links, store, switch, system};
 use crate::bundle::Bundle;
 use crate::bundle::unit::{UnitFile, UnitKind, UnitName};
-use crate::health::{self, GateEvent, Probe, Subject, Verdict};
+use crate::health::{self, GateEvent, Subject, Verdict};
 use crate::plan::{Action, Plan, Snapshot};
 
 /// The longest that stopping units may take in all; each unit has its own `TimeoutStopSec=` besides.
@@ -22,9 +22,16 @@ const WITHOUT_PHASE: Duration = Duration::from_secs(15 * 60);
 pub struct Host<'a> {
     pub places: &'a Places,
     pub manager: &'a Manager,
-    pub log: &'a mut Log,
+    pub log: &'a mut Option<Log>,
     /// The services whose probes all passed before.
     pub healthy: Vec<UnitName>,
+}
+
+/// Tells those who follow the switch; that nobody can hear it stops nothing.
+pub fn say(log: &mut Option<Log>, event: &Event) {
+    if let Some(log) = log {
+        let _ = log.append(event);
+    }
 }
 
 /// Asks systemd about all units of some bundles, and about those of others that depend on them.
@@ -54,20 +61,11 @@ fn subject(bundle: &Bundle, unit: &UnitName) -> Option<Subject> {
     if unit.kind() != UnitKind::Service {
         return None;
     }
-    let template = unit.template();
-    let entry = [Some(unit), template.as_ref()]
-        .into_iter()
-        .flatten()
-        .find_map(|name| bundle.manifest.units.get(name.as_str()))?;
-    let text = bundle.files.get(&entry.file).map(|text| String::from_utf8_lossy(text).into_owned());
-    let file = text.and_then(|text| UnitFile::parse(&text).ok());
-    let setting = |key| file.as_ref().and_then(|file| file.value("Service", key)).map(str::to_owned);
-    let probes: BTreeMap<String, Probe> = entry
-        .health
-        .iter()
-        .filter_map(|(name, probe)| Some((name.clone(), serde_json::from_value(probe.clone()).ok()?)))
-        .collect();
-    Some(Subject { unit: unit.clone(), user: setting("User"), group: setting("Group"), probes })
+    let entry = |name: &UnitName| bundle.manifest.units.get(name.as_str());
+    let entry = entry(unit).or_else(|| entry(&unit.template()?))?;
+    let text = bundle.files.get(&entry.file)?;
+    let file = UnitFile::parse(&String::from_utf8_lossy(text)).ok()?;
+    Subject::new(unit.clone(), entry, &file).ok()
 }
 
 impl Host<'_> {
@@ -89,26 +87,22 @@ impl Host<'_> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let actions: BTreeMap<&UnitName, Action> = jobs.iter().map(|job| (&job.unit, job.kind.action())).collect();
-        let begun = Instant::now();
         let log = &mut *self.log;
-        let mut observe = |event: JobEvent<'_>| {
-            let Some(action) = actions.get(event.unit()) else { return };
-            let state = match &event {
-                JobEvent::Queued { .. } => UnitProgress::Begun,
-                JobEvent::Finished { outcome: JobOutcome::Done, .. } => {
-                    UnitProgress::Done { seconds: begun.elapsed().as_secs_f64() }
+        let mut observe = |event: JobEvent| {
+            let (unit, kind, state) = match event {
+                JobEvent::Queued { unit, kind } => (unit, kind, UnitProgress::Begun),
+                JobEvent::Ended { unit, kind, outcome } if outcome.is_ok() => {
+                    (unit, kind, UnitProgress::Done { seconds: outcome.took.as_secs_f64() })
                 }
-                JobEvent::Finished { outcome, .. } => UnitProgress::Failed { message: outcome.to_string() },
+                JobEvent::Ended { unit, kind, outcome } => {
+                    (unit, kind, UnitProgress::Failed { message: outcome.to_string() })
+                }
             };
-            log.write(&Event::Unit { unit: event.unit().clone(), action: *action, state });
+            say(log, &Event::Unit { unit, action: action(kind), state });
         };
-        let outcomes = self.manager.run(jobs, Some(begun + within), &mut observe).await?;
-        Ok(outcomes
-            .iter()
-            .filter(|(_, outcome)| **outcome != JobOutcome::Done)
-            .map(|(unit, outcome)| format!("{unit}: {outcome}"))
-            .collect())
+        let outcomes = self.manager.run(jobs, within, &mut observe).await?;
+        let failed = outcomes.iter().filter(|(_, outcome)| !outcome.is_ok());
+        Ok(failed.map(|(unit, outcome)| format!("{unit}: {outcome}")).collect())
     }
 
     /// Waits until services are healthy, and returns what is not.
@@ -116,10 +110,10 @@ impl Host<'_> {
         let log = &mut *self.log;
         let mut observe = |event: GateEvent<'_>| match event {
             GateEvent::Waiting { unit, message } => {
-                log.write(&Event::Waiting { unit: unit.clone(), message: message.to_owned() });
+                say(log, &Event::Waiting { unit: unit.clone(), message: message.to_owned() });
             }
-            GateEvent::Healthy { unit } => log.write(&Event::Healthy { unit: unit.clone() }),
-            GateEvent::Note { message } => log.write(&Event::Warning { message: message.to_owned() }),
+            GateEvent::Healthy { unit } => say(log, &Event::Healthy { unit: unit.clone() }),
+            GateEvent::Note { message } => say(log, &Event::Warning { message: message.to_owned() }),
         };
         let verdicts = health::gate(subjects, self.manager, Some(until), &mut observe).await;
         let unhealthy = |(unit, verdict): (UnitName, Verdict)| match verdict {
@@ -135,13 +129,13 @@ pub async fn apply(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new
     let plan = &trial.plan;
     links::make(host.places, &new.manifest).map_err(|error| error.to_string())?;
 
-    host.log.write(&Event::Stage { name: "stop".to_owned() });
+    say(host.log, &Event::Stage { name: "stop".to_owned() });
     let stops: Vec<Job> = jobs(plan, |action| action.stops_first().then_some(JobKind::Stop));
     complain(host.run(&stops, STOPPING).await)?;
 
-    host.log.write(&Event::Stage { name: "commit".to_owned() });
+    say(host.log, &Event::Stage { name: "commit".to_owned() });
     current::set(host.places, Some(trial.to)).map_err(|error| error.to_string())?;
-    enter(host, old, Some(new)).await?;
+    enter(host, old, Some((trial.to, new))).await?;
     store::settle_owners(host.places, trial.to, new).map_err(|error| error.to_string())?;
     reset_failed(host, plan).await;
 
@@ -156,7 +150,7 @@ pub async fn apply(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new
             continue;
         }
         if let Some(name) = name {
-            host.log.write(&Event::Phase { name: name.to_owned(), units: jobs.len() });
+            say(host.log, &Event::Phase { name: name.to_owned(), units: jobs.len() });
         }
         let until = Instant::now() + deadline;
         let of = name.map(|name| format!("phase {name}: ")).unwrap_or_default();
@@ -184,11 +178,15 @@ async fn still_healthy(host: &mut Host<'_>, plan: &Plan, new: &Bundle) -> Result
 }
 
 /// Has everything but units follow the generation that is current now, and the manager read its units again.
-pub async fn enter(host: &mut Host<'_>, old: Option<&Bundle>, new: Option<&Bundle>) -> Result<(), String> {
-    host.log.write(&Event::Stage { name: "reload".to_owned() });
-    let warnings = system::apply(host.places, old, new).map_err(|error| error.to_string())?;
+pub async fn enter(
+    host: &mut Host<'_>,
+    old: Option<&Bundle>,
+    new: Option<(Generation, &Bundle)>,
+) -> Result<(), String> {
+    say(host.log, &Event::Stage { name: "reload".to_owned() });
+    let warnings = system::apply(host.places, old, new).await.map_err(|error| error.to_string())?;
     for message in warnings {
-        host.log.write(&Event::Warning { message });
+        say(host.log, &Event::Warning { message });
     }
     host.manager.reload().await.map_err(|error| error.to_string())
 }
@@ -202,13 +200,22 @@ pub async fn reset_failed(host: &mut Host<'_>, plan: &Plan) {
 }
 
 /// Removes what only the generation before needed.
-pub fn tidy(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new: &Bundle) {
+pub fn tidy(host: &mut Host<'_>, old: Option<&Bundle>, new: &Bundle) {
     let mut problems = Vec::new();
-    problems.extend(links::prune(host.places, old.map(|bundle| &bundle.manifest), Some(&new.manifest)).err());
-    let keep: Vec<_> = trial.from.into_iter().collect();
-    problems.extend(store::gc(host.places, switch::KEEP, &keep).err());
+    problems.extend(old.and_then(|old| links::prune(host.places, &old.manifest, Some(&new.manifest)).err()));
+    problems.extend(store::gc(host.places, switch::KEEP).err());
     for problem in problems {
-        host.log.write(&Event::Warning { message: problem.to_string() });
+        say(host.log, &Event::Warning { message: problem.to_string() });
+    }
+}
+
+/// Returns the word of a plan for what systemd does.
+fn action(kind: JobKind) -> Action {
+    match kind {
+        JobKind::Start => Action::Start,
+        JobKind::Stop => Action::Stop,
+        JobKind::Restart => Action::Restart,
+        JobKind::Reload => Action::Reload,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::apply::Host;
+use super::apply::{Host, say};
 use super::error::DiskError;
 use super::generation::Generation;
-use super::lock::Guard;
 use super::places::Places;
 use super::progress::Event;
 use super::trial::{Stage, Trial};
+use super::lock;
 
 /// Between two looks at whether it is confirmed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ pub enum Answer {
 ///
 /// The trial is removed, and that is the whole proof: power may fail in the next moment.
 pub fn confirm(places: &Places) -> Result<Answer, DiskError> {
-    let _guard = Guard::trial(places)?;
+    let _guard = lock::trial(places)?;
     let Some(trial) = Trial::read(places)? else {
         return Ok(Answer::NothingToConfirm);
     };
@@ -51,7 +51,7 @@ pub async fn wait(host: &mut Host<'_>, trial: &Trial, within: Duration) -> Resul
     trial.stage = Stage::Confirming;
     trial.confirm_until = jiff::Timestamp::now().checked_add(within).ok();
     trial.write(host.places).map_err(|error| error.to_string())?;
-    host.log.write(&Event::Confirm { seconds: within.as_secs() });
+    say(host.log, &Event::Confirm { seconds: within.as_secs() });
     while tokio::time::Instant::now() < deadline {
         if is_confirmed(host.places)? {
             return Ok(());
@@ -59,7 +59,7 @@ pub async fn wait(host: &mut Host<'_>, trial: &Trial, within: Duration) -> Resul
         tokio::time::sleep(LOOK).await;
     }
     // Whoever comes first decides: once this is written, a confirmation is too late.
-    let _guard = Guard::trial(host.places).map_err(|error| error.to_string())?;
+    let _guard = lock::trial(host.places).map_err(|error| error.to_string())?;
     if is_confirmed(host.places)? {
         return Ok(());
     }

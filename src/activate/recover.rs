@@ -3,13 +3,13 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use super::apply::{self, Host};
-use super::history::{self, Entry, Kind};
+use super::apply::{self, Host, say};
+use super::history::{Entry, Kind};
 use super::lock::{Lock, LockError};
 use super::manager::Manager;
 use super::places::Places;
 use super::progress::{Event, Log, Outcome};
-use super::switch::End;
+use super::switch::{self, End};
 use super::trial::{self, Stage, Trial};
 use super::{adopt, current, rollback, store};
 use crate::bundle::Bundle;
@@ -30,7 +30,7 @@ pub enum Moment {
 pub async fn recover(places: &Places, moment: Moment) -> Option<End> {
     let begun = Instant::now();
     // Whoever is killed loses the lock; a recovery that another is quicker than has nothing left to do.
-    let _lock = match Lock::acquire(places, Duration::ZERO).await {
+    let _lock = match Lock::try_take(places) {
         Ok(lock) => lock,
         Err(error @ LockError::Busy { .. }) => return Some(End::new(Outcome::Busy, error.to_string())),
         Err(error) => return Some(End::new(Outcome::NotWritten, error.to_string())),
@@ -46,24 +46,24 @@ pub async fn recover(places: &Places, moment: Moment) -> Option<End> {
     let end = finish(places, trial, moment, &mut log).await?;
     entry.finish(end.outcome, &end.message, begun.elapsed());
     history::keep(places, &entry, &mut log);
-    log.write(&Event::Finished { outcome: end.outcome, summary: end.message.clone(), seconds: entry.seconds });
+    say(log, &Event::Finished { outcome: end.outcome, summary: end.message.clone(), seconds: entry.seconds });
     Some(end)
 }
 
 /// Takes back what an earlier switch left, before another begins; the caller holds the lock.
-pub async fn finish_earlier(places: &Places, manager: &Manager, log: &mut Log) -> Result<(), End> {
+pub async fn finish_earlier(places: &Places, manager: &Manager, log: &mut Option<Log>) -> Result<(), End> {
     let Some(trial) = Trial::read(places).map_err(|error| End::new(Outcome::Refused, error.to_string()))? else {
         return Ok(());
     };
     if trial.stage == Stage::NextBoot {
         return Trial::remove(places).map_err(|error| End::new(Outcome::NotWritten, error.to_string()));
     }
-    log.write(&Event::Warning { message: format!("the switch {} was interrupted; it is taken back first", trial.id) });
+    say(log, &Event::Warning { message: format!("the switch {} was interrupted; it is taken back first", trial.id) });
     let end = take_back(places, manager, trial, "it was interrupted", log).await;
     if end.outcome == Outcome::RolledBack { Ok(()) } else { Err(end) }
 }
 
-async fn finish(places: &Places, trial: Trial, moment: Moment, log: &mut Log) -> Option<End> {
+async fn finish(places: &Places, trial: Trial, moment: Moment, log: &mut Option<Log>) -> Option<End> {
     let boot = match trial::boot_id() {
         Ok(boot) => boot,
         Err(error) => return Some(broken(&error)),
@@ -131,7 +131,7 @@ fn restore_files(places: &Places, trial: &Trial) -> End {
 }
 
 /// Waits until everything that this boot started is healthy, and goes back otherwise.
-async fn judge_boot(places: &Places, manager: &Manager, trial: Trial, log: &mut Log) -> End {
+async fn judge_boot(places: &Places, manager: &Manager, trial: Trial, log: &mut Option<Log>) -> End {
     let to = match store::read(places, trial.to) {
         Ok(to) => to,
         Err(error) => return take_back(places, manager, trial, &error.to_string(), log).await,
@@ -148,17 +148,17 @@ async fn judge_boot(places: &Places, manager: &Manager, trial: Trial, log: &mut 
         return broken(&error);
     }
     let from = trial.from.and_then(|from| store::read(places, from).ok());
-    apply::tidy(&mut host, &trial, from.as_ref(), &to);
+    apply::tidy(&mut host, from.as_ref(), &to);
     End::new(Outcome::Done, format!("the machine booted with generation {}, and everything is healthy", trial.to))
 }
 
-async fn take_back(places: &Places, manager: &Manager, trial: Trial, why: &str, log: &mut Log) -> End {
+async fn take_back(places: &Places, manager: &Manager, trial: Trial, why: &str, log: &mut Option<Log>) -> End {
     let mut problems = Vec::new();
     let from = trial.from.and_then(|from| read(places, from, &mut problems));
     let to = read(places, trial.to, &mut problems);
     let mut host = Host { places, manager, log, healthy: Vec::new() };
     for message in problems {
-        host.log.write(&Event::Warning { message });
+        say(host.log, &Event::Warning { message });
     }
     rollback::roll_back(&mut host, trial, from.as_ref(), to.as_ref(), why).await
 }

@@ -5,14 +5,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::apply::{self, Host};
+use super::apply::{self, Host, say};
 use super::manager::{Job, JobKind};
 use super::progress::{Event, Outcome};
 use super::switch::End;
-use super::trial::{self, Stage, Trial};
+use super::trial::{Stage, Trial};
 use super::{adopt, current, links};
 use crate::bundle::Bundle;
-use crate::plan::{self, Action, Snapshot};
+use crate::plan;
 
 /// The longest that each part may take in all; units have their own limits besides.
 const PART: Duration = Duration::from_secs(30 * 60);
@@ -25,7 +25,7 @@ pub async fn roll_back(
     to: Option<&Bundle>,
     failure: &str,
 ) -> End {
-    host.log.write(&Event::Stage { name: "roll back".to_owned() });
+    say(host.log, &Event::Stage { name: "roll back".to_owned() });
     let problems = restore(host, &mut trial, from, to).await;
     let back = match trial.from {
         Some(generation) => format!("generation {generation}"),
@@ -65,7 +65,7 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
     trial.stage = Stage::RollingBack;
     // Without this, another kill comes back here all the same: every stage of this boot does.
     if let Err(error) = trial.write(host.places) {
-        host.log.write(&Event::Warning { message: error.to_string() });
+        say(host.log, &Event::Warning { message: error.to_string() });
     }
     let now = apply::snapshot(host.manager, [from, to]).await;
     let stops = match &now {
@@ -88,7 +88,7 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
     ];
     let whole = files.iter().all(Option::is_none);
     problems.extend(files.into_iter().flatten().map(|error| error.to_string()));
-    problems.extend(apply::enter(host, to, from).await.err());
+    problems.extend(apply::enter(host, to, trial.from.zip(from)).await.err());
 
     if let Some(plan) = stops {
         apply::reset_failed(host, &plan).await;
@@ -101,9 +101,8 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
     }
     if whole {
         problems.extend(Trial::remove(host.places).err().map(|error| error.to_string()));
-        let manifest = |bundle: Option<&Bundle>| bundle.map(|bundle| &bundle.manifest).cloned();
-        let pruned = links::prune(host.places, manifest(to).as_ref(), manifest(from).as_ref());
-        problems.extend(pruned.err().map(|error| error.to_string()));
+        let pruned = to.map(|to| links::prune(host.places, &to.manifest, from.map(|from| &from.manifest)));
+        problems.extend(pruned.and_then(Result::err).map(|error| error.to_string()));
     }
     problems
 }

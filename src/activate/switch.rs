@@ -3,21 +3,24 @@
 //! The order of the steps is what makes a switch safe. Nothing that counts changes before the trial is on disk; from there
 //! on, whatever ends the process, the trial says how to come back.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::apply::{self, Host};
+use super::apply::{self, Host, say};
+use super::error::DiskError;
 use super::generation::Generation;
 use super::history::{self, Entry, Kind};
 use super::lock::{Lock, LockError};
-use super::manager::Manager;
+use super::links::{self, Found};
+use super::manager::{BusError, Manager};
 use super::places::Places;
 use super::progress::{Event, Log, Outcome};
 use super::trial::{self, SetAside, Stage, Trial};
 use super::{admit, adopt, confirm, current, foreign, recover, rollback, store, system};
-use crate::bundle::{Bundle, archive};
+use crate::bundle::Bundle;
 use crate::plan::{self, Plan, Snapshot};
 
 /// How many generations a switch leaves; the current one and the one before it are always among them.
@@ -53,18 +56,23 @@ pub enum Target {
 }
 
 /// The end of a switch: how, and what to tell people.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct End {
     pub outcome: Outcome,
     pub message: String,
 }
 
 impl End {
+    /// The host runs it already.
+    pub fn unchanged() -> Self {
+        End::new(Outcome::Unchanged, "nothing to do: the host runs this already")
+    }
+
     pub fn new(outcome: Outcome, message: impl Into<String>) -> Self {
         End { outcome, message: message.into() }
     }
 
-    fn not_written(error: impl std::fmt::Display) -> Self {
+    pub fn not_written(error: impl std::fmt::Display) -> Self {
         End::new(Outcome::NotWritten, error.to_string())
     }
 }
@@ -92,19 +100,33 @@ impl Prospect {
 /// Carries a request out and returns how it ended; everything on the way is written to the log of the switch.
 pub async fn run(places: &Places, request: &Request) -> Outcome {
     let begun = Instant::now();
-    let mut log = Log::create(places, &request.id);
+    // Without its log a switch cannot be followed, and works all the same.
+    let mut log = Log::create(places, &request.id).ok();
+    let log = &mut log;
     let mut entry = Entry::new(&request.id, &request.by, request.kind);
-    let end = match carry_out(places, request, &mut log, &mut entry).await {
+    let end = match carry_out(places, request, log, &mut entry).await {
         Ok(end) | Err(end) => end,
     };
-    entry.finish(end.outcome, &end.message, begun.elapsed());
-    history::keep(places, &entry, &mut log);
-    log.write(&Event::Finished { outcome: end.outcome, summary: end.message, seconds: entry.seconds });
+    finish(places, log, entry, end, begun)
+}
+
+/// Keeps the end of a switch in the history, and tells those who follow it.
+pub fn finish(places: &Places, log: &mut Option<Log>, mut entry: Entry, end: End, begun: Instant) -> Outcome {
+    entry.outcome = end.outcome;
+    entry.message.clone_from(&end.message);
+    entry.seconds = begun.elapsed().as_secs_f64();
+    // What changed nothing is no part of the history.
+    if matches!(end.outcome, Outcome::Done | Outcome::NextBoot | Outcome::RolledBack | Outcome::Broken)
+        && let Err(error) = history::append(places, &entry)
+    {
+        say(log, &Event::Warning { message: format!("the history of switches is incomplete: {error}") });
+    }
+    say(log, &Event::Finished { outcome: end.outcome, summary: end.message, seconds: entry.seconds });
     end.outcome
 }
 
-async fn carry_out(places: &Places, request: &Request, log: &mut Log, entry: &mut Entry) -> Result<End, End> {
-    log.write(&Event::Stage { name: "check".to_owned() });
+async fn carry_out(places: &Places, request: &Request, log: &mut Option<Log>, entry: &mut Entry) -> Result<End, End> {
+    say(log, &Event::Stage { name: "check".to_owned() });
     let _lock = lock(places, request.wait_for_lock).await?;
     let manager = Manager::connect().await.map_err(|error| End::new(Outcome::NotWritten, error.to_string()))?;
     recover::finish_earlier(places, &manager, log).await?;
@@ -112,19 +134,23 @@ async fn carry_out(places: &Places, request: &Request, log: &mut Log, entry: &mu
     let new = load(places, &request.target)?;
     let prospect = look_ahead(places, &manager, new, Some(&request.id), request.adopt).await?;
     for message in &prospect.warnings {
-        log.write(&Event::Warning { message: message.clone() });
+        say(log, &Event::Warning { message: message.clone() });
     }
     if prospect.is_done() {
-        return Ok(End::new(Outcome::Unchanged, "nothing to do: the host runs this already"));
+        return Ok(End::unchanged());
     }
-    system::check(&prospect.new, prospect.old.as_ref()).map_err(|error| End::new(Outcome::Refused, error.to_string()))?;
-
-    log.write(&Event::Stage { name: "write".to_owned() });
+    say(log, &Event::Stage { name: "write".to_owned() });
     let to = store::import(places, &prospect.new).map_err(End::not_written)?;
+    for message in system::validate_logrotate(places, to, &prospect.new)
+        .await
+        .map_err(|error| End::new(Outcome::Refused, error.to_string()))?
+    {
+        say(log, &Event::Warning { message });
+    }
     entry.describe(prospect.from, to, &prospect.new, &prospect.plan);
     let profile = Some(prospect.new.manifest.profile.clone());
-    log.write(&Event::Begun { id: request.id.clone(), from: prospect.from, to: Some(to), profile });
-    log.write(&Event::Planned { plan: prospect.plan.clone() });
+    say(log, &Event::Begun { id: request.id.clone(), from: prospect.from, to: Some(to), profile });
+    say(log, &Event::Planned { plan: prospect.plan.clone() });
     let trial = Trial {
         version: trial::VERSION,
         id: request.id.clone(),
@@ -157,7 +183,7 @@ async fn carry_out(places: &Places, request: &Request, log: &mut Log, entry: &mu
     match tried {
         Ok(()) => Ok(End::new(Outcome::Done, format!("generation {to} runs and is healthy"))),
         Err(failure) => {
-            host.log.write(&Event::Failed { message: failure.clone() });
+            host.say(log, &Event::Failed { message: failure.clone() });
             let to = Some(&prospect.new);
             Err(rollback::roll_back(&mut host, trial, prospect.old.as_ref(), to, &failure).await)
         }
@@ -174,7 +200,7 @@ async fn try_out(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new: 
     } else {
         Trial::remove(host.places).map_err(|error| text(&error))?;
     }
-    apply::tidy(host, trial, old, new);
+    apply::tidy(host, old, new);
     Ok(())
 }
 
@@ -184,7 +210,10 @@ pub fn load(places: &Places, target: &Target) -> Result<Bundle, End> {
     match target {
         Target::Generation(generation) => store::read(places, *generation).map_err(|error| invalid(error.to_string())),
         Target::Bundle(path) if path.is_dir() => Bundle::read(path).map_err(|error| invalid(error.to_string())),
-        Target::Bundle(path) => archive::read(path).map_err(|error| invalid(error.to_string())),
+        Target::Bundle(path) => {
+            let file = File::open(path).map_err(|error| invalid(format!("{} cannot be read: {error}", path.display())))?;
+            Bundle::unpack(file).map_err(|error| invalid(format!("{}: {error}", path.display())))
+        }
     }
 }
 
@@ -196,46 +225,81 @@ pub async fn look_ahead(
     id: Option<&str>,
     adopt: bool,
 ) -> Result<Prospect, End> {
-    let refused = |message: String| End::new(Outcome::Refused, message);
-    let mut warnings = Vec::new();
-    let version = manager.version().await.map_err(|error| refused(error.to_string()))?;
-    let problems = admit::check(&new.manifest, Some(version));
-    if !problems.is_empty() {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        return Err(refused(format!("this host cannot take the bundle:\n- {}", problems.join("\n- "))));
-    }
+    let refused = |error: BusError| End::new(Outcome::Refused, error.to_string());
+    let version = manager.version().await.map_err(refused)?;
+    let mut prospect = look_at_files(places, new, Some(version), id, adopt)?;
+    prospect.before = apply::snapshot(manager, [prospect.old.as_ref(), Some(&prospect.new)]).await.map_err(refused)?;
+    prospect.plan = plan::forward(prospect.old.as_ref(), &prospect.new, &prospect.before);
+    Ok(prospect)
+}
 
-    let from = current::get(places).map_err(|error| refused(error.to_string()))?;
+/// The part of it that files tell; the plan is still empty.
+pub fn look_at_files(
+    places: &Places,
+    new: Bundle,
+    systemd: Option<u32>,
+    id: Option<&str>,
+    adopt: bool,
+) -> Result<Prospect, End> {
+    let refused = |error: DiskError| End::new(Outcome::Refused, error.to_string());
+    let problems: Vec<String> = admit::problems(&new.manifest, systemd).iter().map(|it| format!("\n- {it}")).collect();
+    if !problems.is_empty() {
+        return Err(End::new(Outcome::Refused, format!("this host cannot take the bundle:{}", problems.concat())));
+    }
+    let mut warnings = Vec::new();
+    let from = current::get(places).map_err(refused)?;
     let old = match from.map(|from| store::read(places, from)) {
         None => None,
         Some(Ok(bundle)) => Some(bundle),
         Some(Err(error)) => {
-            warnings.push(format!("{error}; the units of the present generation count as somebody else's"));
+            warnings.push(format!("{error}; what runs counts as somebody else's"));
             None
         }
     };
-    let found = foreign::find(places, &new.manifest, old.as_ref().map(|bundle| &bundle.manifest))
-        .map_err(|error| refused(error.to_string()))?;
+    let found = foreign::find(places, &new.manifest).map_err(refused)?;
     let mut set_aside = Vec::new();
-    if !found.is_empty() {
+    if found.is_in_the_way() {
         if !adopt {
-            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-            return Err(refused(format!(
-                "others have these already:\n- {}\nremove them, or switch with --adopt, which sets them aside and brings \
-                 them back when citadel is uninstalled",
-                found.join("\n- ")
-            )));
+            return Err(End::new(
+                Outcome::Refused,
+                format!(
+                    "others have these already:{}\nremove them, or switch with --adopt, which sets them aside and brings them \
+                     back when citadel is uninstalled",
+                    found.in_the_way().iter().map(|it| format!("\n- {it}")).collect::<String>()
+                ),
+            ));
         }
-        set_aside = adopt::plan(places, &found, id.unwrap_or("plan")).map_err(|error| refused(error.to_string()))?;
+        set_aside = adopt::plan(id.unwrap_or("plan"), &found);
     }
-    let before = apply::snapshot(manager, [old.as_ref(), Some(&new)]).await.map_err(|error| refused(error.to_string()))?;
-    let plan = plan::forward(old.as_ref(), &new, &before);
-    Ok(Prospect { from, old, new, before, plan, set_aside, warnings })
+    warnings.extend(found.warnings());
+    Ok(Prospect { from, old, new, before: Snapshot::default(), plan: Plan::default(), set_aside, warnings })
+}
+
+/// Whether the host runs exactly this, whole, and nothing is under way.
+///
+/// This is all that a switch without a change costs: reading the bundle and the generation, and comparing.
+pub fn is_current(places: &Places, target: &Target) -> bool {
+    let Ok(Some(current)) = current::get(places) else { return false };
+    let there = store::read(places, current);
+    let (Ok(there), Ok(None)) = (there, Trial::read(places)) else { return false };
+    let whole = store::check_store(places, &there).is_ok_and(|missing| missing.is_empty())
+        && links::wanted(&there.manifest).iter().all(|link| links::look(places, link).is_ok_and(|it| it == Found::Ours));
+    whole
+        && match target {
+            Target::Generation(generation) => *generation == current,
+            Target::Bundle(_) => load(places, target).is_ok_and(|bundle| bundle.digest() == there.digest()),
+        }
+}
+
+/// Returns a name for a new switch: when it began, and which process began it.
+pub fn new_id() -> String {
+    let now = jiff::Timestamp::now();
+    format!("{}-{}", now.strftime("%Y%m%dT%H%M%S"), std::process::id())
 }
 
 /// Makes this the only switch.
 async fn lock(places: &Places, wait: u64) -> Result<Lock, End> {
-    Lock::acquire(places, Duration::from_secs(wait)).await.map_err(|error| match error {
+    Lock::take_within(places, Duration::from_secs(wait)).await.map_err(|error| match error {
         LockError::Busy { .. } => End::new(Outcome::Busy, error.to_string()),
         LockError::Disk(_) => End::not_written(error),
     })
