@@ -26,9 +26,6 @@ use clap::{Args, Parser, Subcommand};
 use super::exit;
 use crate::activate::{Generation, Places, generator};
 
-pub use plan::Arguments as Plan;
-pub use switch::Arguments as Switch;
-
 /// Moves a host from one generation to another, and back when the new one is not healthy.
 #[derive(Debug, Parser)]
 #[command(name = "citadel-activate", version, propagate_version = true, after_help = exit::HELP)]
@@ -76,6 +73,15 @@ pub enum Command {
 }
 
 impl Command {
+    /// Returns the bundle that the command is about, and below which root folder, for those that take one.
+    pub fn bundle(&mut self) -> Option<(&mut Option<PathBuf>, Places)> {
+        match self {
+            Command::Switch(arguments) => Some((&mut arguments.bundle, arguments.common.places())),
+            Command::Plan(arguments) => Some((&mut arguments.bundle, arguments.common.places())),
+            _ => None,
+        }
+    }
+
     pub fn run(&self) -> Result<(), exit::Code> {
         match self {
             Command::Switch(arguments) => switch::run(arguments),
