@@ -1,5 +1,7 @@
 //! Commands on a host: the whole of `citadel-activate`, and part of `citadel`.
 
+mod wait_ready;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -34,11 +36,15 @@ impl Common {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    WaitReady(wait_ready::Arguments),
+}
 
 impl Command {
     pub fn run(&self) -> Result<(), exit::Code> {
-        match *self {}
+        match self {
+            Command::WaitReady(arguments) => wait_ready::run(arguments),
+        }
     }
 }
 
