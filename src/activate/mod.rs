@@ -17,6 +17,8 @@ pub mod progress;
 pub mod record;
 pub mod store;
 pub mod system;
+#[cfg(test)]
+mod testing;
 pub mod trial;
 pub mod verify;
 
