@@ -2,7 +2,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::*;
-use crate::activate::testing::{self, bundle, host};
+use crate::activate::testing::{self, host};
+use crate::bundle::testing::bundle;
 
 #[test]
 fn a_bundle_comes_back_as_it_was_given() {

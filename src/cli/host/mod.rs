@@ -46,7 +46,7 @@ impl Command {
 pub fn run() -> ExitCode {
     let name = std::env::args_os().next().unwrap_or_default();
     if Path::new(&name).file_name().is_some_and(|name| name == "citadel-generator") {
-        return ExitCode::SUCCESS;
+        return crate::activate::generator::run(std::env::args_os());
     }
     std::panic::set_hook(Box::new(|panic| eprintln!("citadel-activate: internal error: {panic}")));
     let cli = Cli::parse();
