@@ -1,6 +1,6 @@
 //! The commit point: the link to the generation that counts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::DiskError;
 use super::files::{Folder, optional};
@@ -16,8 +16,12 @@ pub fn get(places: &Places) -> Result<Option<Generation>, DiskError> {
             Some(_) => Err(broken(places, "is not a link")),
         };
     };
-    let number = text.to_str().and_then(|text| text.strip_prefix("generations/")).and_then(Generation::parse);
-    number.map(Some).ok_or_else(|| broken(places, &format!("leads to {}", text.display())))
+    parse(&text).map(Some).ok_or_else(|| broken(places, &format!("leads to {}", text.display())))
+}
+
+/// Returns the generation that a text of the link names.
+pub(super) fn parse(text: &Path) -> Option<Generation> {
+    Generation::parse(text.to_str()?.strip_prefix("generations/")?)
 }
 
 /// Durably makes another generation the one that counts, or none.

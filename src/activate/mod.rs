@@ -26,6 +26,8 @@ pub mod status;
 pub mod store;
 pub mod switch;
 pub mod system;
+#[cfg(test)]
+mod testing;
 pub mod trial;
 pub mod uninstall;
 pub mod verify;

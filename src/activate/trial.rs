@@ -54,6 +54,11 @@ impl Trial {
     pub fn read(places: &Places) -> Result<Option<Self>, DiskError> {
         let Some(home) = optional(Folder::own(places, places.home()))? else { return Ok(None) };
         let Some(text) = optional(home.read(NAME, LIMIT))? else { return Ok(None) };
+        Self::parse(places, &text).map(Some)
+    }
+
+    /// Reads the text of a trial.
+    pub(super) fn parse(places: &Places, text: &[u8]) -> Result<Self, DiskError> {
         let broken = |reason: String| DiskError::Broken {
             path: places.trial(),
             reason,
@@ -66,11 +71,11 @@ impl Trial {
             version: u32,
         }
         let unreadable = |error: serde_json::Error| broken(format!("does not say what is on trial ({error})"));
-        let Versioned { version } = serde_json::from_slice(&text).map_err(unreadable)?;
+        let Versioned { version } = serde_json::from_slice(text).map_err(unreadable)?;
         if version != VERSION {
             return Err(broken(format!("has version {version}, and this program reads version {VERSION}")));
         }
-        serde_json::from_slice(&text).map(Some).map_err(unreadable)
+        serde_json::from_slice(text).map_err(unreadable)
     }
 
     /// Durably replaces the trial.
@@ -129,5 +134,67 @@ pub fn choose(current: Option<Generation>, trial: Option<&Trial>, boot: &str) ->
             Stage::Booting | Stage::Applying | Stage::Confirming | Stage::RollingBack => trial.from,
         },
         _ => current,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::activate::testing::{host, trial};
+
+    #[test]
+    fn a_trial_comes_back_as_it_was_written() {
+        let (_root, places) = host();
+        assert_eq!(Trial::read(&places).unwrap(), None);
+        let mut written = trial(Some(Generation(1)), Generation(2));
+        written.set_aside.push(SetAside { path: "/etc/x".into(), kept: "/etc/citadel/adopted/1/etc/x".into() });
+        written.write(&places).unwrap();
+        assert_eq!(Trial::read(&places).unwrap(), Some(written));
+        Trial::remove(&places).unwrap();
+        Trial::remove(&places).unwrap();
+        assert_eq!(Trial::read(&places).unwrap(), None);
+    }
+
+    #[test]
+    fn a_trial_that_cannot_be_read_is_not_taken_for_none() {
+        let (_root, places) = host();
+        for (text, named) in [("", "does not say"), ("{}", "does not say"), (r#"{"version": 2}"#, "version 2")] {
+            fs::write(places.trial(), text).unwrap();
+            let error = Trial::read(&places).unwrap_err().to_string();
+            assert!(error.contains(named) && error.contains("`current`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn this_boot_has_an_identity() {
+        assert_eq!(boot_id().unwrap().len(), 36);
+    }
+
+    proptest! {
+        #[test]
+        fn a_boot_uses_what_is_proven(
+            current in prop::option::of(1u64..4),
+            from in prop::option::of(1u64..4),
+            to in 1u64..4,
+            stage in prop::sample::select(vec![Stage::NextBoot, Stage::Applying, Stage::Confirming, Stage::RollingBack]),
+            same in any::<bool>(),
+            exists in any::<bool>(),
+        ) {
+            let (current, from, to) = (current.map(Generation), from.map(Generation), Generation(to));
+            let trial = Trial { stage, ..trial(from, to) };
+            let boot = if same { "b" } else { "c" };
+            let chosen = choose(current, exists.then_some(&trial), boot);
+            if !exists || same {
+                prop_assert_eq!(chosen, current, "the link counts");
+            } else if stage == Stage::NextBoot {
+                prop_assert_eq!(chosen, Some(to), "asked for in an earlier boot");
+            } else {
+                prop_assert_eq!(chosen, from, "never proven");
+            }
+        }
     }
 }

@@ -7,6 +7,8 @@ pub mod env_file;
 pub mod manifest;
 pub mod quantity;
 pub mod read;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod unit;
 pub mod write;
 
