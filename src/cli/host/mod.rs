@@ -104,10 +104,9 @@ impl Command {
 
 /// Runs the program and returns its exit status.
 pub fn run() -> ExitCode {
-    let mut arguments = std::env::args_os();
-    let name = arguments.next().unwrap_or_default();
+    let name = std::env::args_os().next().unwrap_or_default();
     if Path::new(&name).file_name().is_some_and(|name| name == "citadel-generator") {
-        return generator::run(arguments);
+        return generator::run(std::env::args_os());
     }
     std::panic::set_hook(Box::new(|panic| eprintln!("citadel-activate: internal error: {panic}")));
     let cli = Cli::parse();
