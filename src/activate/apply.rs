@@ -10,8 +10,8 @@ use super::trial::Trial;
 use super::{Generation, current, links, store, switch, system};
 use crate::bundle::Bundle;
 use crate::bundle::unit::{UnitFile, UnitKind, UnitName};
-use crate::health::{self, GateEvent, Subject, Verdict};
-use crate::plan::{Action, Plan, Snapshot};
+use crate::health::{self, GateEvent, GpuProcesses, Subject, Verdict};
+use crate::plan::{Action, Plan, Snapshot, UnitState};
 
 /// The longest that stopping units may take in all; each unit has its own `TimeoutStopSec=` besides.
 const STOPPING: Duration = Duration::from_secs(15 * 60);
@@ -106,21 +106,34 @@ impl Host<'_> {
     }
 
     /// Waits until services are healthy, and returns what is not.
-    pub async fn gate(&mut self, subjects: &[Subject], until: Instant) -> Vec<String> {
+    pub async fn gate(&mut self, subjects: &[Subject], within: Duration) -> Vec<String> {
         let log = &mut *self.log;
-        let mut observe = |event: GateEvent<'_>| match event {
-            GateEvent::Waiting { unit, message } => {
-                say(log, &Event::Waiting { unit: unit.clone(), message: message.to_owned() });
+        let mut observe = |event: GateEvent| match event {
+            GateEvent::Waiting { unit, message } => say(log, &Event::Waiting { unit, message }),
+            GateEvent::Healthy { unit, .. } => say(log, &Event::Healthy { unit }),
+            GateEvent::Note { unit, message } => {
+                say(log, &Event::Warning { message: format!("{unit}: {message}") });
             }
-            GateEvent::Healthy { unit } => say(log, &Event::Healthy { unit: unit.clone() }),
-            GateEvent::Note { message } => say(log, &Event::Warning { message: message.to_owned() }),
+            // The verdict says it, too.
+            GateEvent::Unhealthy { .. } => {}
         };
-        let verdicts = health::gate(subjects, self.manager, Some(until), &mut observe).await;
+        let deadline = tokio::time::Instant::now() + within;
+        let verdicts = health::gate(subjects, self.manager, Some(deadline), &mut observe).await;
         let unhealthy = |(unit, verdict): (UnitName, Verdict)| match verdict {
-            Verdict::Healthy => None,
-            Verdict::Unhealthy(why) => Some(format!("{unit} is not healthy: {why}")),
+            Verdict::Unhealthy(why) => Some(format!("{unit} {why}")),
+            Verdict::Healthy { .. } | Verdict::Undecided { .. } => None,
         };
         verdicts.into_iter().filter_map(unhealthy).collect()
+    }
+}
+
+impl health::Host for Manager {
+    async fn unit(&self, unit: &UnitName) -> Result<UnitState, String> {
+        Manager::unit(self, unit).await.map_err(|error| error.to_string())
+    }
+
+    fn gpu(&self) -> Option<&dyn GpuProcesses> {
+        None
     }
 }
 
@@ -152,11 +165,15 @@ pub async fn apply(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new
         if let Some(name) = name {
             say(host.log, &Event::Phase { name: name.to_owned(), units: jobs.len() });
         }
-        let until = Instant::now() + deadline;
+        let begun = Instant::now();
         let of = name.map(|name| format!("phase {name}: ")).unwrap_or_default();
         complain(host.run(&jobs, deadline).await).map_err(|failure| format!("{of}{failure}"))?;
-        let subjects = subjects(new, jobs.iter().map(|job| &job.unit));
-        let unhealthy = host.gate(&subjects, until).await;
+        let mut subjects = subjects(new, jobs.iter().map(|job| &job.unit));
+        for subject in &mut subjects {
+            // It has only just begun to run: each restart by systemd is one too many.
+            subject.restarts = (plan.action(&subject.unit) != Action::Reload).then_some(0);
+        }
+        let unhealthy = host.gate(&subjects, deadline.saturating_sub(begun.elapsed())).await;
         if !unhealthy.is_empty() {
             return Err(format!("{of}{}", unhealthy.join("; ")));
         }
@@ -173,7 +190,7 @@ async fn still_healthy(host: &mut Host<'_>, plan: &Plan, new: &Bundle) -> Result
         // It runs for long: a failure counts.
         probe.start_period = crate::bundle::quantity::Span::default();
     }
-    let unhealthy = host.gate(&subjects, Instant::now() + WITHOUT_PHASE).await;
+    let unhealthy = host.gate(&subjects, WITHOUT_PHASE).await;
     if unhealthy.is_empty() { Ok(()) } else { Err(format!("healthy before, and not any more: {}", unhealthy.join("; "))) }
 }
 

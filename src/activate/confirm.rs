@@ -1,14 +1,18 @@
 //! A switch that somebody has to confirm, from wherever they can still reach the host.
 
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::apply::{Host, say};
 use super::error::DiskError;
+use super::files::{Folder, Through};
 use super::generation::Generation;
 use super::places::Places;
 use super::progress::Event;
 use super::trial::{Stage, Trial};
-use super::lock;
 
 /// Between two looks at whether it is confirmed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -29,7 +33,7 @@ pub enum Answer {
 ///
 /// The trial is removed, and that is the whole proof: power may fail in the next moment.
 pub fn confirm(places: &Places) -> Result<Answer, DiskError> {
-    let _guard = lock::trial(places)?;
+    let _guard = guard(places)?;
     let Some(trial) = Trial::read(places)? else {
         return Ok(Answer::NothingToConfirm);
     };
@@ -59,13 +63,22 @@ pub async fn wait(host: &mut Host<'_>, trial: &Trial, within: Duration) -> Resul
         tokio::time::sleep(LOOK).await;
     }
     // Whoever comes first decides: once this is written, a confirmation is too late.
-    let _guard = lock::trial(host.places).map_err(|error| error.to_string())?;
+    let _guard = guard(host.places).map_err(|error| error.to_string())?;
     if is_confirmed(host.places)? {
         return Ok(());
     }
     trial.stage = Stage::RollingBack;
     trial.write(host.places).map_err(|error| error.to_string())?;
     Err(format!("nobody confirmed it within {}", crate::bundle::quantity::Span(within)))
+}
+
+/// Keeps confirmation and the end of its time apart; both are over in a moment, so it is waited for.
+fn guard(places: &Places) -> Result<OwnedFd, DiskError> {
+    let folder = Folder::make(places, Path::new("/run/citadel"), Through::Links, &mut Vec::new())?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = rustix::fs::openat(&folder, "confirm", flags, Mode::from_raw_mode(0o600));
+    let locked = open.and_then(|file| rustix::fs::flock(&file, FlockOperation::LockExclusive).map(|()| file));
+    locked.map_err(|error| DiskError::doing("lock", places.lock())(error.into()))
 }
 
 fn is_confirmed(places: &Places) -> Result<bool, String> {

@@ -5,7 +5,7 @@ use super::lock::Lock;
 use super::places::Places;
 use super::progress::Outcome;
 use super::switch::{self, End, Prospect, Target};
-use super::{adopt, current, install, links, store};
+use super::{adopt, current, links, setup, store};
 use crate::bundle::Bundle;
 use crate::plan::{self, Snapshot};
 
@@ -29,7 +29,7 @@ fn try_switch(places: &Places, target: &Target, adopt: bool) -> Result<End, End>
     let _lock = Lock::try_take(places).map_err(|error| End::new(Outcome::Busy, error.to_string()))?;
     let prospect = look_ahead(places, target, adopt)?;
     let written = || -> Result<_, super::error::DiskError> {
-        install::prepare(places)?;
+        setup::prepare(places)?;
         let to = store::import(places, &prospect.new)?;
         links::make(places, &prospect.new.manifest)?;
         adopt::set_aside(places, &prospect.set_aside)?;

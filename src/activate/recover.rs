@@ -14,6 +14,7 @@ use super::trial::{self, Stage, Trial};
 use super::{adopt, current, rollback, store};
 use crate::bundle::Bundle;
 use crate::bundle::unit::UnitName;
+use crate::plan::Snapshot;
 
 /// When recovery runs, and so what it can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +40,12 @@ pub async fn recover(places: &Places, moment: Moment) -> Option<End> {
         Ok(trial) => trial?,
         Err(error) => return Some(End::new(Outcome::Broken, error.to_string())),
     };
-    let mut log = Log::open(places, &trial.id);
+    let mut log = Log::open(places, &trial.id).ok();
     let mut entry = Entry::new(&trial.id, &trial.by, Kind::Recover);
     entry.from = Some(trial.to);
     entry.to = trial.from;
     let end = finish(places, trial, moment, &mut log).await?;
-    entry.finish(end.outcome, &end.message, begun.elapsed());
-    history::keep(places, &entry, &mut log);
-    say(log, &Event::Finished { outcome: end.outcome, summary: end.message.clone(), seconds: entry.seconds });
+    switch::finish(places, &mut log, entry, end.clone(), begun);
     Some(end)
 }
 
@@ -116,7 +115,7 @@ fn try_boot(places: &Places, mut trial: Trial, boot: String) -> End {
 fn restore_files(places: &Places, trial: &Trial) -> End {
     let restored = current::set(places, trial.from)
         .and_then(|()| adopt::put_back(places, &trial.set_aside))
-        .and_then(|()| Trial::remove(places));
+        .and_then(|_| Trial::remove(places));
     match restored {
         Ok(()) => {
             let back = trial.from.map_or("no generation".to_owned(), |from| format!("generation {from}"));
@@ -137,10 +136,10 @@ async fn judge_boot(places: &Places, manager: &Manager, trial: Trial, log: &mut 
         Err(error) => return take_back(places, manager, trial, &error.to_string(), log).await,
     };
     let mut host = Host { places, manager, log, healthy: Vec::new() };
-    let units: Vec<UnitName> = crate::plan::started_at_boot(&to).into_iter().collect();
+    let units: Vec<UnitName> = Snapshot::assumed(&to).units.into_keys().collect();
     let deadline = to.manifest.phases.iter().map(|phase| phase.deadline_seconds).sum::<u64>();
     let subjects = apply::subjects(&to, &units);
-    let unhealthy = host.gate(&subjects, Instant::now() + Duration::from_secs(deadline)).await;
+    let unhealthy = host.gate(&subjects, Duration::from_secs(deadline)).await;
     if !unhealthy.is_empty() {
         return take_back(places, manager, trial, &unhealthy.join("; "), log).await;
     }

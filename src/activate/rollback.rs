@@ -3,7 +3,7 @@
 //! It looks at what is there and not at how far the switch came, so it may be repeated from any point: after a failure,
 //! after a kill, and after its own kill.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::apply::{self, Host, say};
 use super::manager::{Job, JobKind};
@@ -12,7 +12,7 @@ use super::switch::End;
 use super::trial::{Stage, Trial};
 use super::{adopt, current, links};
 use crate::bundle::Bundle;
-use crate::plan;
+use crate::plan::{self, Plan};
 
 /// The longest that each part may take in all; units have their own limits besides.
 const PART: Duration = Duration::from_secs(30 * 60);
@@ -70,7 +70,10 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
     let now = apply::snapshot(host.manager, [from, to]).await;
     let stops = match &now {
         Ok(now) => {
-            let plan = plan::rollback(&trial.plan, from, to, &trial.before, now);
+            let plan = match to {
+                Some(to) => plan::rollback(&trial.plan, from, to, &trial.before, now),
+                None => Plan::default(),
+            };
             run(host, &apply::jobs(&plan, |action| action.stops_first().then_some(JobKind::Stop)), &mut problems).await;
             Some(plan)
         }
@@ -96,8 +99,8 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
         let started = plan.order.iter().filter(|unit| apply::run_kind(plan.action(unit)).is_some());
         let healthy: Vec<_> = started.filter(|unit| host.healthy.contains(unit)).collect();
         let subjects = from.map(|from| apply::subjects(from, healthy)).unwrap_or_default();
-        problems.extend(host.gate(&subjects, Instant::now() + PART).await);
-        problems.extend(differences(host, trial, from, to).await);
+        problems.extend(host.gate(&subjects, PART).await);
+        problems.extend(settle(host, trial, &plan, from, to).await);
     }
     if whole {
         problems.extend(Trial::remove(host.places).err().map(|error| error.to_string()));
@@ -114,10 +117,28 @@ async fn run(host: &mut Host<'_>, jobs: &[Job], problems: &mut Vec<String>) {
     }
 }
 
-/// Compares what runs with what ran.
-async fn differences(host: &Host<'_>, trial: &Trial, from: Option<&Bundle>, to: Option<&Bundle>) -> Vec<String> {
+/// Stops what else the switch started, and compares what runs with what ran.
+async fn settle(
+    host: &mut Host<'_>,
+    trial: &Trial,
+    plan: &Plan,
+    from: Option<&Bundle>,
+    to: Option<&Bundle>,
+) -> Vec<String> {
+    let plans = [&trial.plan, plan];
+    let mut problems = Vec::new();
+    let surplus = match apply::snapshot(host.manager, [from, to]).await {
+        Ok(now) => plan::surplus(from, &trial.before, &now, &plans),
+        Err(error) => return vec![error.to_string()],
+    };
+    let stops: Vec<Job> = surplus.into_iter().map(|unit| Job { unit, kind: JobKind::Stop }).collect();
+    run(host, &stops, &mut problems).await;
     match apply::snapshot(host.manager, [from, to]).await {
-        Ok(now) => plan::mismatch(&trial.before, &now, &trial.plan).iter().map(ToString::to_string).collect(),
-        Err(error) => vec![error.to_string()],
+        Ok(now) => {
+            let wrong = plan::mismatch(from, &trial.before, &now, &plans);
+            problems.extend(wrong.iter().map(ToString::to_string));
+        }
+        Err(error) => problems.push(error.to_string()),
     }
+    problems
 }

@@ -183,7 +183,7 @@ async fn carry_out(places: &Places, request: &Request, log: &mut Option<Log>, en
     match tried {
         Ok(()) => Ok(End::new(Outcome::Done, format!("generation {to} runs and is healthy"))),
         Err(failure) => {
-            host.say(log, &Event::Failed { message: failure.clone() });
+            say(host.log, &Event::Failed { message: failure.clone() });
             let to = Some(&prospect.new);
             Err(rollback::roll_back(&mut host, trial, prospect.old.as_ref(), to, &failure).await)
         }

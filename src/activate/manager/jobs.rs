@@ -1,5 +1,6 @@
 //! Jobs of systemd, and how they end.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::bundle::unit::UnitName;
@@ -56,6 +57,24 @@ pub enum JobResult {
     Refused,
     /// Another word of systemd, such as `assert` or `invalid`.
     Other(String),
+}
+
+impl fmt::Display for JobOutcome {
+    /// Writes what happened, such as `failed: exit code 3`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match &self.result {
+            JobResult::Done => "done",
+            JobResult::Skipped => "nothing to do",
+            JobResult::Failed => "failed",
+            JobResult::Timeout => "not ready in time",
+            JobResult::Dependency => "a unit that it needs failed",
+            JobResult::Canceled => "cancelled by somebody else",
+            JobResult::TimedOut => "not over within the time of its phase",
+            JobResult::Refused => "refused by systemd",
+            JobResult::Other(word) => word,
+        };
+        if self.reason.is_empty() { out.write_str(word) } else { write!(out, "{word}: {}", self.reason) }
+    }
 }
 
 impl JobOutcome {

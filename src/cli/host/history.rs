@@ -28,7 +28,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Code> {
             return Err(problem(Code::NotFound, format!("the history has no switch {id}")));
         }
         return output::result(arguments.common.json, &json!({ "switches": entries }), || {
-            entries.iter().map(history::details).collect()
+            entries.iter().map(Entry::details).collect()
         });
     }
     entries.drain(..entries.len().saturating_sub(arguments.number));

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::output::{self, problem};
 use super::{Common, root};
-use crate::activate::install;
+use crate::activate::{install, setup};
 use crate::activate::manager::Manager;
 use crate::cli::exit::Code;
 
@@ -18,7 +18,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Code> {
     root::need()?;
     let places = arguments.common.places();
-    let program = install::own_program().map_err(|error| problem(Code::NotFound, error))?;
+    let program = setup::own_program().map_err(|error| problem(Code::NotFound, error))?;
     let made = install::install(&places, &program).map_err(|error| problem(Code::NotWritten, error))?;
     if places.is_live() {
         super::block_on(async {

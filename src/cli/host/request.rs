@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::output::{self, problem};
-use super::progress::Show;
+use super::progress::{Mode, Show};
 use super::root;
 use crate::activate::history::Kind;
 use crate::activate::manager::Manager;
 use crate::activate::progress::{Event, Outcome};
 use crate::activate::switch::{self, End, Request, Target};
 use crate::activate::worker::{self, Followed};
-use crate::activate::{Places, install};
+use crate::activate::{Places, generator, setup};
 use crate::bundle::quantity::Span;
 use crate::cli::exit::Code;
 
@@ -93,7 +93,7 @@ pub fn ask(places: &Places, asked: Asked) -> Result<(), Code> {
 async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
     let failed = |error: &dyn std::fmt::Display| problem(Code::NotWritten, error);
     let manager = Manager::connect().await.map_err(|error| failed(&error))?;
-    if install::prepare(places).map_err(|error| failed(&error))? {
+    if setup::prepare(places).map_err(|error| failed(&error))? {
         manager.reload().await.map_err(|error| failed(&error))?;
     }
     let id = switch::new_id();
@@ -109,14 +109,14 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
     };
     let request = serde_json::to_string(&request).map_err(|_| Code::Defect)?;
     let unit = worker::unit(&id).ok_or(Code::Defect)?;
-    let argv = [install::PROGRAM.to_owned(), "work".to_owned(), request];
+    let argv = [generator::PROGRAM.to_owned(), "work".to_owned(), request];
     worker::start(&manager, &unit, &argv, &std::collections::BTreeMap::new()).await.map_err(|error| failed(&error))?;
     if asked.how.no_wait {
         return output::result(asked.json, &serde_json::json!({ "id": id }), || {
             format!("the switch {id} goes on by itself; `citadel-activate status` tells how far it is")
         });
     }
-    let mut show = Show::new(asked.json);
+    let mut show = Show::new(Mode::choose(asked.json));
     let mut end = None;
     let followed = worker::follow(places, &id, &unit, &mut |event: &Event| {
         if let Event::Finished { outcome, .. } = event {
@@ -125,7 +125,6 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
         show.show(event);
     })
     .await;
-    show.finish();
     match followed.map_err(|error| failed(&error))? {
         Followed::Finished(outcome) => code(outcome, &asked.how),
         Followed::Left => {
@@ -142,9 +141,8 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
 /// Writes how a switch ended that was not followed.
 pub fn report(end: &End, how: &How, json: bool) -> Result<(), Code> {
     let event = Event::Finished { outcome: end.outcome, summary: end.message.clone(), seconds: 0.0 };
-    let mut show = Show::new(json);
+    let mut show = Show::new(Mode::choose(json));
     show.show(&event);
-    show.finish();
     code(end.outcome, how)
 }
 
