@@ -32,7 +32,8 @@ impl Change {
             let reasons = reasons_of(&difference, old.0.manifest, new.0.manifest);
             found.extend(reasons.into_iter().map(|reason| (effect, false, reason)));
         }
-        if let Some(reason) = wanted_by(old.1, new.1).filter(|_| !found.iter().any(|(.., reason)| is_wanted_by(reason))) {
+        if let Some(reason) = wanted_by(old.1, new.1).filter(|_| !found.iter().any(|(.., reason)| is_wanted_by(reason)))
+        {
             found.push((Effect::ManagerReload, false, reason));
         }
         for file in changed_files(old, new) {
@@ -103,9 +104,11 @@ fn reasons_of(difference: &Difference, old: Option<&Manifest>, new: Option<&Mani
 
 /// Returns the path in the bundle of a file of the store.
 fn file_of(target: &str, manifests: [Option<&Manifest>; 2]) -> String {
-    let found = manifests.into_iter().flatten().flat_map(|manifest| &manifest.files).find(|(_, entry)| {
-        entry.target.as_deref() == Some(target)
-    });
+    let found = manifests
+        .into_iter()
+        .flatten()
+        .flat_map(|manifest| &manifest.files)
+        .find(|(_, entry)| entry.target.as_deref() == Some(target));
     found.map_or(target, |(name, _)| name.as_str()).to_owned()
 }
 

@@ -99,6 +99,9 @@ fn normal(section: &str, key: &str, values: &[String]) -> Vec<String> {
         Some(Kind::Paths | Kind::RelativePaths | Kind::Addresses) if values.iter().all(plain) => {
             values.iter().flat_map(|value| value.split_whitespace()).map(str::to_owned).collect()
         }
+        Some(Kind::Exec | Kind::Environment) if values.iter().all(plain) => {
+            values.iter().map(|value| value.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+        }
         Some(kind) => values.iter().map(|value| normal_value(key, kind, value)).collect(),
         None => values.to_vec(),
     }

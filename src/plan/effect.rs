@@ -65,7 +65,9 @@ fn known(section: &str, key: &str) -> Effect {
 fn service(difference: &Difference) -> Effect {
     let key = difference.key.as_str();
     let timing = ["Restart", "Timeout", "StartLimit"];
-    if is_resource_control(key) || timing.iter().any(|prefix| key.starts_with(prefix)) || AT_THE_NEXT_STOP.contains(&key)
+    if is_resource_control(key)
+        || timing.iter().any(|prefix| key.starts_with(prefix))
+        || AT_THE_NEXT_STOP.contains(&key)
     {
         return Effect::ManagerReload;
     }
@@ -169,7 +171,8 @@ fn is_resource_control(key: &str) -> bool {
 
 /// Whether the command lines differ only in checks of citadel itself, which change nothing about the process.
 fn only_own_checks_differ(difference: &Difference) -> bool {
-    let others = |lines: &[String]| -> Vec<String> { lines.iter().filter(|line| !is_own_check(line)).cloned().collect() };
+    let others =
+        |lines: &[String]| -> Vec<String> { lines.iter().filter(|line| !is_own_check(line)).cloned().collect() };
     others(&difference.old) == others(&difference.new)
 }
 

@@ -45,7 +45,8 @@ pub fn forward(old: Option<&Bundle>, new: &Bundle, before: &Snapshot) -> Plan {
 /// Returns what happens to a unit by itself and why, and whether it failed and has changed since.
 fn alone(draft: &Draft<'_>, name: &UnitName) -> (Action, Vec<Reason>, bool) {
     let up = draft.is_up(name);
-    let foreign = draft.live(name).and_then(|state| state.fragment.as_deref()).filter(|_| up).filter(|file| is_foreign(file));
+    let foreign =
+        draft.live(name).and_then(|state| state.fragment.as_deref()).filter(|_| up).filter(|file| is_foreign(file));
     let (old, new) = (draft.old.get(name), draft.new.get(name));
     let Some(new) = new else {
         let stops = up && foreign.is_none();
@@ -94,7 +95,8 @@ fn template(draft: &Draft<'_>, name: &UnitName) -> Option<UnitName> {
 
 /// Whether a unit file comes from somebody else than citadel's generator.
 pub(super) fn is_foreign(file: &Path) -> bool {
-    let ours = ["/run/systemd/generator", "/run/systemd/generator.early", "/run/systemd/generator.late", "/etc/citadel"];
+    let ours =
+        ["/run/systemd/generator", "/run/systemd/generator.early", "/run/systemd/generator.late", "/etc/citadel"];
     !ours.iter().any(|folder| file.starts_with(folder))
 }
 

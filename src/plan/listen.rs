@@ -12,7 +12,9 @@ pub(super) fn overlap(one: &Listen, other: &Listen) -> bool {
 /// An IPv6 wildcard takes IPv4 too, as systemd and most programs open it.
 fn is_wildcard(one: &str, other: &str) -> bool {
     let covers = |wide: &str, narrow: &str| match (parse(wide), parse(narrow)) {
-        (Some(IpAddr::V4(wide)), Some(narrow)) => wide.is_unspecified() && (narrow.is_ipv4() || narrow.is_unspecified()),
+        (Some(IpAddr::V4(wide)), Some(narrow)) => {
+            wide.is_unspecified() && (narrow.is_ipv4() || narrow.is_unspecified())
+        }
         (Some(IpAddr::V6(wide)), _) => wide.is_unspecified(),
         // A name, or nothing for every address.
         _ => wide.is_empty() || wide == "*",

@@ -86,7 +86,8 @@ fn names(own: &UnitName, file: &UnitFile, section: &str, key: &str) -> BTreeSet<
 }
 
 fn triggers(name: &UnitName, file: &UnitFile) -> Option<UnitName> {
-    let named = |section, key| file.value(section, key).and_then(|text| UnitName::parse(&specifiers_resolved(text, name)));
+    let named =
+        |section, key| file.value(section, key).and_then(|text| UnitName::parse(&specifiers_resolved(text, name)));
     let same = |kind| UnitName::new(name.stem(), kind);
     match name.kind() {
         // With Accept=yes there is a service for each connection, of which the socket is free.
@@ -101,7 +102,8 @@ fn triggers(name: &UnitName, file: &UnitFile) -> Option<UnitName> {
 
 fn paths(file: &UnitFile, own_section: &str) -> BTreeSet<String> {
     let required = file.values("Unit", "RequiresMountsFor").flat_map(str::split_whitespace);
-    let own = ["WorkingDirectory", "RootDirectory", "RootImage"].into_iter().filter_map(|key| file.value(own_section, key));
+    let own =
+        ["WorkingDirectory", "RootDirectory", "RootImage"].into_iter().filter_map(|key| file.value(own_section, key));
     required.chain(own).map(|path| path.trim_start_matches('-').to_owned()).collect()
 }
 
@@ -156,7 +158,8 @@ mod tests {
 
     #[test]
     fn instances_resolve_their_name() {
-        let relations = read("vllm@gpu0.service", "[Unit]\nAfter=load@%i.service %p-x.service\nBefore=%n %N-y.service %H.service");
+        let relations =
+            read("vllm@gpu0.service", "[Unit]\nAfter=load@%i.service %p-x.service\nBefore=%n %N-y.service %H.service");
         assert_eq!(text(&relations.after), "load@gpu0.service vllm-x.service");
         assert_eq!(text(&relations.before), "vllm@gpu0-y.service");
     }

@@ -111,9 +111,8 @@ fn ports(draft: &Draft<'_>) -> Vec<Claim> {
     let restarting = || draft.units().filter(|(unit, action)| *action == Action::Restart && draft.is_up(unit));
     for (taker, _) in draft.units().filter(|(unit, _)| draft.starts(unit)) {
         for wanted in listens(draft.new, taker) {
-            let has = |units: &Units<'_>, unit: &UnitName| {
-                listens(units, unit).iter().any(|listen| overlap(listen, &wanted))
-            };
+            let has =
+                |units: &Units<'_>, unit: &UnitName| listens(units, unit).iter().any(|listen| overlap(listen, &wanted));
             if draft.is_up(taker) && has(draft.old, taker) {
                 continue;
             }
@@ -129,28 +128,36 @@ fn ports(draft: &Draft<'_>) -> Vec<Claim> {
     claims
 }
 
-/// A start stops what cannot run together with the unit, whichever of the two says so.
+/// A start stops what cannot run together with the unit, whichever of the two says so, also what was to restart. Of two
+/// that were up together and both restart, the one whose name comes first stays.
 fn conflicts(draft: &Draft<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
     for (unit, _) in draft.units().filter(|(unit, _)| draft.starts(unit)) {
-        for other in excluded(draft, unit).into_iter().filter(|other| draft.is_up(other) && !draft.starts(other)) {
+        let wins = |other: &UnitName| !draft.starts(other) || !draft.is_up(unit) || unit < other;
+        for other in excluded(draft, unit).into_iter().filter(|other| draft.is_up(other) && wins(other)) {
             claims.push((other.clone(), Action::Stop, Reason::Conflicts { unit: unit.clone() }));
         }
     }
     claims
 }
 
-/// A start starts what the unit requires and wants. What it only wants gives way to what starts and excludes it.
+/// A start starts what the unit requires and wants, and what those do, be they up or not. What is only wanted gives way to
+/// what starts and excludes it.
 fn pulled_in(draft: &Draft<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
-    for (unit, _) in draft.units().filter(|(unit, _)| draft.starts(unit)) {
+    let mut seen: BTreeSet<&UnitName> = draft.units().map(|(unit, _)| unit).filter(|unit| draft.starts(unit)).collect();
+    let mut next: Vec<&UnitName> = seen.iter().copied().collect();
+    while let Some(unit) = next.pop() {
         let Some(new) = draft.new.get(unit) else { continue };
-        for other in new.relations.pulls_in().filter(|other| !draft.is_up(other) && draft.new.contains(other)) {
-            let unit = unit.clone();
-            if new.relations.requires.contains(other) {
-                claims.push((other.clone(), Action::Start, Reason::RequiredBy { unit }));
-            } else if !excluded(draft, other).into_iter().any(|excluded| draft.starts(excluded)) {
-                claims.push((other.clone(), Action::Start, Reason::WantedBy { unit }));
+        for other in new.relations.pulls_in().filter(|other| draft.new.contains(other)) {
+            let required = new.relations.requires.contains(other);
+            let gives_way = || excluded(draft, other).into_iter().any(|excluded| draft.starts(excluded));
+            if draft.is_up(other) {
+                next.extend(seen.insert(other).then_some(other));
+            } else if required {
+                claims.push((other.clone(), Action::Start, Reason::RequiredBy { unit: unit.clone() }));
+            } else if !gives_way() {
+                claims.push((other.clone(), Action::Start, Reason::WantedBy { unit: unit.clone() }));
             }
         }
     }
@@ -160,6 +167,7 @@ fn pulled_in(draft: &Draft<'_>) -> Vec<Claim> {
 /// Returns the units that cannot run together with this one, whichever of the two says so.
 fn excluded<'d>(draft: &'d Draft<'_>, unit: &UnitName) -> BTreeSet<&'d UnitName> {
     let own = draft.new.get(unit).into_iter().flat_map(|new| &new.relations.conflicts);
-    let by_others = draft.new.iter().filter(|(_, other)| other.relations.conflicts.contains(unit)).map(|(name, _)| name);
+    let by_others =
+        draft.new.iter().filter(|(_, other)| other.relations.conflicts.contains(unit)).map(|(name, _)| name);
     own.chain(by_others).collect()
 }

@@ -47,7 +47,8 @@ impl fmt::Display for Mismatch {
 
 /// Returns the units that do not run as before; none when a rollback has restored everything.
 ///
-/// `from` is the bundle that was restored, `plans` are those of the switch and of the rollback.
+/// `from` is the bundle that was restored, `plans` are those of the switch and of the rollback; also that of a rollback
+/// that was interrupted, or what that one restarted counts as [`Mismatch::Restarted`].
 pub fn mismatch(from: Option<&Bundle>, before: &Snapshot, now: &Snapshot, plans: &[&Plan]) -> Vec<Mismatch> {
     let units = Units::new(from, before.units.keys().chain(now.units.keys()));
     let mut found = Vec::new();

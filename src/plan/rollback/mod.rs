@@ -20,19 +20,19 @@ use crate::bundle::unit::{UnitKind, UnitName};
 
 /// Returns what it takes to come back from a switch, wherever it was interrupted.
 ///
-/// `trial` is the plan of the switch from `from` to `to`, `before` what ran when it began, and `now` what runs. What runs
-/// now decides: a unit with the same invocation as before was not touched. The plan may be made again at any point of
-/// its own execution.
-pub fn rollback(trial: &Plan, from: Option<&Bundle>, to: &Bundle, before: &Snapshot, now: &Snapshot) -> Plan {
+/// `plans` are the plan of the switch from `from` to `to` and those of rollbacks from it that were interrupted themselves,
+/// `before` is what ran when the switch began, and `now` what runs. What runs now decides: a unit with the same
+/// invocation as before was not touched.
+pub fn rollback(plans: &[&Plan], from: Option<&Bundle>, to: &Bundle, before: &Snapshot, now: &Snapshot) -> Plan {
     let changes = from.is_none_or(|from| differs(from, to));
     let live: BTreeSet<&UnitName> =
-        before.units.keys().chain(now.units.keys()).chain(trial.steps.keys()).collect();
+        before.units.keys().chain(now.units.keys()).chain(plans.iter().flat_map(|plan| plan.steps.keys())).collect();
     let (to, from) = (Units::new(Some(to), live.iter().copied()), Units::new(from, live.iter().copied()));
     let mut draft = Draft::new(&to, &from, now);
     draft.either_is_loaded = true;
     let names: BTreeSet<&UnitName> = live.into_iter().chain(to.names()).chain(from.names()).collect();
     for name in names {
-        let past = Past { name, trial, before };
+        let past = Past { name, plans, before };
         if let Some((action, reasons)) = past.restored(&draft) {
             draft.set(name, action, reasons);
         }
@@ -44,7 +44,7 @@ pub fn rollback(trial: &Plan, from: Option<&Bundle>, to: &Bundle, before: &Snaps
 /// What is known about a unit from the switch that is taken back.
 struct Past<'p> {
     name: &'p UnitName,
-    trial: &'p Plan,
+    plans: &'p [&'p Plan],
     before: &'p Snapshot,
 }
 
@@ -59,7 +59,7 @@ impl Past<'_> {
         let (to, from) = (draft.old.get(name), draft.new.get(name));
         if to.is_none() && from.is_none() {
             let was = was.filter(|_| !draft.is_up(name) && !draft.is_masked(name))?;
-            let ended = ended_by_itself(draft.new, name, was, draft.live(name), &[self.trial]);
+            let ended = ended_by_itself(draft.new, name, was, draft.live(name), self.plans);
             return (!ended).then(|| (Action::Start, vec![Reason::RanBefore]));
         }
         Some(match (was, from) {
@@ -91,7 +91,7 @@ impl Past<'_> {
             (action, std::iter::once(Reason::RanBefore).chain(reasons).collect())
         };
         let Some(now) = draft.live(self.name).filter(|now| now.active.is_up()) else {
-            return if ended_by_itself(draft.new, self.name, was, draft.live(self.name), &[self.trial]) {
+            return if ended_by_itself(draft.new, self.name, was, draft.live(self.name), self.plans) {
                 let reason = if from.finishes() { Reason::Finishes } else { Reason::OnDemand };
                 inert(reason, change)
             } else {
@@ -99,9 +99,9 @@ impl Past<'_> {
             };
         };
         if now.invocation == was.invocation {
-            return match self.trial.action(self.name) {
-                Action::Reload => with_reasons(Action::Reload, change),
-                _ => inert(Reason::Unchanged, change),
+            return match self.was_planned(&[Action::Reload]) {
+                true => with_reasons(Action::Reload, change),
+                false => inert(Reason::Unchanged, change),
             };
         }
         match effect {
@@ -116,7 +116,7 @@ impl Past<'_> {
     fn rests_again(&self, draft: &Draft<'_>) -> Verdict {
         let change = self.change(draft);
         let shaped = change.as_ref().is_some_and(|change| change.effect >= Effect::Process);
-        let started = matches!(self.trial.action(self.name), Action::Start | Action::Restart | Action::StopStart);
+        let started = self.was_planned(&[Action::Start, Action::Restart, Action::StopStart]);
         if !draft.is_up(self.name) {
             inert(Reason::NotRunning, change)
         } else if started || shaped {
@@ -124,6 +124,10 @@ impl Past<'_> {
         } else {
             inert(Reason::OnDemand, change)
         }
+    }
+
+    fn was_planned(&self, actions: &[Action]) -> bool {
+        self.plans.iter().any(|plan| actions.contains(&plan.action(self.name)))
     }
 
     fn change(&self, draft: &Draft<'_>) -> Option<Change> {
@@ -159,8 +163,6 @@ fn ended_by_itself(
         // Of others, only what was at work: a oneshot service is never active otherwise.
         None => name.kind() == UnitKind::Service && was.active == ActiveState::Activating && was.sub == "start",
     };
-    let on_demand = || {
-        from.get(name).is_some_and(|unit| from.is_triggered(name) || unit.stops_when_unneeded())
-    };
+    let on_demand = || from.get(name).is_some_and(|unit| from.is_triggered(name) || unit.stops_when_unneeded());
     if finishes { !touched || now.invocation != was.invocation } else { !touched && on_demand() }
 }
