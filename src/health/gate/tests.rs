@@ -223,7 +223,7 @@ async fn what_was_restarted_before_the_gate_began_is_caught_when_that_is_known()
     let once = |_| unit(ActiveState::Active, "running", 1, "b");
     let old = stage.add("a.service", once);
     let fresh = Subject { restarts: Some(0), ..stage.add("b.service", once) };
-    let (verdicts, ..) = stage.gate(&[old.clone()], None).await;
+    let (verdicts, ..) = stage.gate(std::slice::from_ref(&old), None).await;
     assert!(matches!(verdicts[0], Verdict::Healthy { .. }));
     let (verdicts, ..) = stage.gate(&[old, fresh], None).await;
     assert_eq!(verdicts[1], Verdict::Unhealthy(Why::Restarted(1)));
