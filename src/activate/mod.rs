@@ -3,6 +3,7 @@
 pub mod admit;
 pub mod adopt;
 pub mod current;
+pub mod declared;
 pub mod error;
 pub mod files;
 pub mod foreign;
