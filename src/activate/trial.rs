@@ -104,6 +104,8 @@ pub fn boot_id() -> Result<String, DiskError> {
 pub enum Stage {
     /// The next boot tries it; nothing has changed yet.
     NextBoot,
+    /// This boot tries it.
+    Booting,
     /// It is being carried out.
     Applying,
     /// Everything is healthy; somebody has to confirm it.
@@ -129,7 +131,7 @@ pub fn choose(current: Option<Generation>, trial: Option<&Trial>, boot: &str) ->
     match trial {
         Some(trial) if trial.boot != boot => match trial.stage {
             Stage::NextBoot => Some(trial.to),
-            Stage::Applying | Stage::Confirming | Stage::RollingBack => trial.from,
+            Stage::Booting | Stage::Applying | Stage::Confirming | Stage::RollingBack => trial.from,
         },
         _ => current,
     }
