@@ -138,7 +138,8 @@ fn place(path: &str, kind: FileKind) -> Result<(), String> {
 }
 
 fn access(entry: &FileEntry) -> Result<(), String> {
-    let mode = u32::from_str_radix(&entry.mode, 8).ok().filter(|_| entry.mode.len() <= 5);
+    let digits = (3..=5).contains(&entry.mode.len()) && entry.mode.bytes().all(|it| it.is_ascii_digit());
+    let mode = u32::from_str_radix(&entry.mode, 8).ok().filter(|_| digits);
     if mode.is_none_or(|mode| mode & !0o755 != 0) {
         return Err(format!(
             "has the mode {:?}; only its owner may write a file, and it may not change users",

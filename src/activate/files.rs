@@ -379,3 +379,6 @@ pub fn is_folder(stat: &Stat) -> bool {
 pub fn is_link(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
 }
+
+#[cfg(test)]
+mod tests;

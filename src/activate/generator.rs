@@ -87,7 +87,9 @@ fn wants(target: &str, unit: &str) -> Link {
 /// Returns the links for units of others that were set aside for a switch which is now taken back, before the files
 /// themselves are back. `text` says where a kept file leads if it is a link.
 pub fn kept_links<'a>(
-    set_aside: impl IntoIterator<Item = &'a SetAside>, text: impl Fn(&Path) -> Option<PathBuf>) -> Vec<Link> {
+    set_aside: impl IntoIterator<Item = &'a SetAside>,
+    text: impl Fn(&Path) -> Option<PathBuf>,
+) -> Vec<Link> {
     let mut links = Vec::new();
     for SetAside { path, kept } in set_aside {
         let below = super::foreign::LOAD_PATH.iter().find_map(|folder| path.strip_prefix(folder.path).ok());
@@ -195,7 +197,10 @@ fn units(places: &Places, generation: Generation, wrong: &mut Vec<String>) -> Wa
     let units = match manifest {
         Ok(manifest) => manifest.units.into_iter().map(|(name, unit)| (name, unit.wanted_by)).collect(),
         Err(error) => {
-            wrong.push(format!("{} cannot be read ({error}); its units are there and none of them starts", path.display()));
+            wrong.push(format!(
+                "{} cannot be read ({error}); its units are there and none of them starts",
+                path.display()
+            ));
             let entries = fs::read_dir(folder.join("units")).into_iter().flatten().flatten();
             entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, Vec::new()))).collect::<Vec<_>>()
         }

@@ -79,11 +79,7 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activate::testing::host;
-
-    fn block_on<T>(work: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
-    }
+    use crate::activate::testing::{block_on, host};
 
     #[test]
     fn one_has_it_and_the_others_know_who() {

@@ -35,15 +35,15 @@ pub struct Record {
     pub users: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub groups: BTreeSet<String>,
-    /// Folders and links that did not exist before a bundle asked for them, or before citadel put a link into them.
+    /// Folders that did not exist before citadel put a link into them; they go when they are empty.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub made: BTreeSet<PathBuf>,
+    pub folders: BTreeSet<PathBuf>,
     /// Where links at targets of files of bundles have been made.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub links: BTreeSet<PathBuf>,
-    /// Names of `StateDirectory=` and the like of all bundles, as paths.
+    /// What tmpfiles and systemd made for units and did not exist before; what is in it is data.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub state: BTreeSet<PathBuf>,
+    pub data: BTreeSet<PathBuf>,
 }
 
 impl Default for Record {
@@ -54,9 +54,9 @@ impl Default for Record {
             adopted: Vec::new(),
             users: BTreeSet::new(),
             groups: BTreeSet::new(),
-            made: BTreeSet::new(),
+            folders: BTreeSet::new(),
             links: BTreeSet::new(),
-            state: BTreeSet::new(),
+            data: BTreeSet::new(),
         }
     }
 }

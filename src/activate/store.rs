@@ -22,7 +22,7 @@ use crate::bundle::manifest::{FILE_NAME, FileEntry, STORE};
 use crate::bundle::read::{ReadError, parse_manifest};
 
 /// No file of a bundle is larger; archives have the same limit for everything together.
-const LIMIT: u64 = 64 << 20;
+pub(super) const LIMIT: u64 = 64 << 20;
 
 /// Durably writes a bundle as a generation; returns an existing one when it is the same bundle, whole.
 ///
@@ -163,7 +163,7 @@ fn is_whole(generations: &Folder, generation: Generation, bundle: &Bundle) -> bo
 }
 
 /// Reads a file of a generation, through no link.
-fn read_below(folder: &Folder, path: &str, limit: u64) -> Result<Vec<u8>, DiskError> {
+pub(super) fn read_below(folder: &Folder, path: &str, limit: u64) -> Result<Vec<u8>, DiskError> {
     match path.split_once('/') {
         Some((child, rest)) => read_below(&folder.child(child)?, rest, limit),
         None => folder.read(path, limit),
@@ -178,7 +178,7 @@ fn store_files(bundle: &Bundle) -> impl Iterator<Item = (&str, &str, &FileEntry)
     })
 }
 
-fn store_name(entry: &FileEntry) -> Option<&str> {
+pub(super) fn store_name(entry: &FileEntry) -> Option<&str> {
     let name = entry.target.as_deref()?.strip_prefix(STORE)?.strip_prefix('/')?;
     (!name.contains('/')).then_some(name)
 }

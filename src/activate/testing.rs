@@ -1,5 +1,7 @@
 //! Hosts for tests.
 
+use std::fs;
+
 use tempfile::TempDir;
 
 use super::files::Folder;
@@ -14,6 +16,28 @@ pub fn host() -> (TempDir, Places) {
     let places = Places::new(root.path());
     Folder::make_own(&places, places.home()).unwrap();
     (root, places)
+}
+
+/// Returns a host with these folders, on which nothing of citadel is.
+pub fn host_of(folders: &[&str]) -> (TempDir, Places) {
+    let root = tempfile::tempdir().unwrap();
+    let places = Places::new(root.path());
+    for folder in folders {
+        fs::create_dir_all(places.host(folder)).unwrap();
+    }
+    (root, places)
+}
+
+/// Puts a file of somebody else on a host.
+pub fn place(places: &Places, path: &str, text: &str) {
+    let path = places.host(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Runs something to its end.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 /// Returns a trial of this boot that is being applied.

@@ -17,7 +17,8 @@ fn generated(places: &Places, boot: Option<&str>) -> (BTreeMap<String, String>, 
                 found.insert(name, fs::read_link(below.path()).unwrap().display().to_string());
             }
         } else {
-            let text = fs::read_link(entry.path()).map_or_else(|_| "file".to_owned(), |text| text.display().to_string());
+            let text =
+                fs::read_link(entry.path()).map_or_else(|_| "file".to_owned(), |text| text.display().to_string());
             found.insert(entry.file_name().display().to_string(), text);
         }
     }
@@ -150,7 +151,10 @@ fn the_units_run_the_program_that_made_them() {
     for (name, _, text) in OWN {
         assert!(text.contains("ExecStart=@PROGRAM@ recover --"), "{name}");
     }
-    assert_eq!(plain_program(Path::new("/opt/citadel-0.1/bin/citadel-activate")), "/opt/citadel-0.1/bin/citadel-activate");
+    assert_eq!(
+        plain_program(Path::new("/opt/citadel-0.1/bin/citadel-activate")),
+        "/opt/citadel-0.1/bin/citadel-activate"
+    );
     for odd in ["/a b", "/a%n", "/a$b", "citadel", "", "/a;b"] {
         assert_eq!(plain_program(Path::new(odd)), PROGRAM);
     }
