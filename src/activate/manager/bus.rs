@@ -16,11 +16,14 @@ use zbus::message::Type as MessageType;
 use zbus::{Connection, DynamicType, Message, MessageStream, Type};
 
 use super::error::{BusError, BusErrorKind};
+use super::private::Private;
 use crate::bundle::unit::UnitName;
 
 pub(super) const SYSTEMD: &str = "org.freedesktop.systemd1";
 pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+const DAEMON: &str = "org.freedesktop.DBus";
+const OWNER_CHANGED: &str = "NameOwnerChanged";
 pub(super) const ROOT: &str = "/org/freedesktop/systemd1";
 
 /// How long systemd may take to answer; it answers all but a reload at once.
@@ -122,14 +125,11 @@ impl Bus {
     /// Connects by one way.
     pub async fn connect(way: Way) -> Result<Self, BusError> {
         let failed = |kind| BusError { call: "Connect".to_owned(), unit: None, kind };
-        let builder = match way {
-            Way::Private => Builder::address("unix:path=/run/systemd/private").p2p(),
-            Way::SystemBus => Builder::system(),
+        let connection = match timeout(PATIENCE, Self::open(way)).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(failed(BusErrorKind::Unreachable(error.to_string()))),
+            Err(_) => return Err(failed(BusErrorKind::Late(PATIENCE))),
         };
-        let connection = timeout(PATIENCE, builder.max_queued(QUEUE).build()).await;
-        let connection = connection
-            .map_err(|_| failed(BusErrorKind::Late(PATIENCE)))?
-            .map_err(|error| failed(BusErrorKind::Unreachable(error.to_string())))?;
         let mut bus = Bus { connection, sender: None };
         if way == Way::SystemBus {
             bus.meet().await?;
@@ -137,16 +137,28 @@ impl Bus {
         Ok(bus)
     }
 
+    async fn open(way: Way) -> zbus::Result<Connection> {
+        match way {
+            Way::Private => {
+                let (socket, server) = Private::connect().await?;
+                Builder::authenticated_socket(socket, server.as_str()).p2p().max_queued(QUEUE).build().await
+            }
+            Way::SystemBus => Builder::system().max_queued(QUEUE).build().await,
+        }
+    }
+
     /// Asks the message bus who systemd is, and for its signals.
     async fn meet(&mut self) -> Result<(), BusError> {
-        const DAEMON: &str = "org.freedesktop.DBus";
         const PATH: &str = "/org/freedesktop/DBus";
-        let rule = format!("type='signal',sender='{SYSTEMD}',path='{ROOT}',interface='{MANAGER}'");
+        for rule in [
+            format!("type='signal',sender='{SYSTEMD}',path='{ROOT}',interface='{MANAGER}'"),
+            format!("type='signal',sender='{DAEMON}',interface='{DAEMON}',member='{OWNER_CHANGED}',arg0='{SYSTEMD}'"),
+        ] {
+            self.call(&Call::to(DAEMON, PATH, DAEMON, "AddMatch", None, &(rule,))?).await?;
+        }
         let owner = Call::to(DAEMON, PATH, DAEMON, "GetNameOwner", None, &(SYSTEMD,))?;
-        let matching = Call::to(DAEMON, PATH, DAEMON, "AddMatch", None, &(rule,))?;
         let body = self.call(&owner).await?.body();
         self.sender = Some(owner.read(&body)?);
-        self.call(&matching).await?;
         Ok(())
     }
 
@@ -212,10 +224,12 @@ impl Listener<'_> {
 
     /// Returns the next message, or none when the time is over.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<Message>, BusError> {
-        let lost = |reason: String| BusError { call: "Receive".to_owned(), unit: None, kind: BusErrorKind::Lost(reason) };
+        let lost =
+            |reason: String| BusError { call: "Receive".to_owned(), unit: None, kind: BusErrorKind::Lost(reason) };
         let next = std::future::poll_fn(|context| Pin::new(&mut self.stream).poll_next(context));
         match timeout_at(deadline, next).await {
             Err(_) => Ok(None),
+            Ok(Some(Ok(message))) if is_farewell(&message) => Err(lost("systemd left the bus".to_owned())),
             Ok(Some(Ok(message))) => Ok(Some(message)),
             Ok(Some(Err(error))) => Err(lost(error.to_string())),
             Ok(None) => Err(lost("systemd closed it".to_owned())),
@@ -242,4 +256,13 @@ impl Listener<'_> {
 fn replied(message: &Message) -> Option<(u32, Message)> {
     matches!(message.message_type(), MessageType::MethodReturn | MessageType::Error).then_some(())?;
     Some((message.header().reply_serial()?.get(), message.clone()))
+}
+
+/// Whether systemd, the only one whose name is watched, got another name on the bus, as when it is executed anew: its
+/// signals no longer come from whom they are expected.
+fn is_farewell(message: &Message) -> bool {
+    let header = message.header();
+    header.message_type() == MessageType::Signal
+        && header.member().is_some_and(|member| member.as_str() == OWNER_CHANGED)
+        && header.sender().is_some_and(|sender| sender.as_str() == DAEMON)
 }

@@ -24,8 +24,15 @@ pub enum JobKind {
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobEvent {
     /// systemd has taken it into its queue.
-    Queued { unit: UnitName, kind: JobKind },
-    Ended { unit: UnitName, kind: JobKind, outcome: JobOutcome },
+    Queued {
+        unit: UnitName,
+        kind: JobKind,
+    },
+    Ended {
+        unit: UnitName,
+        kind: JobKind,
+        outcome: JobOutcome,
+    },
 }
 
 /// How a job ended.

@@ -96,10 +96,10 @@ mod tests {
         assert_eq!(ledger.taken(&name("b.service"), "/job/2"), None);
         assert_eq!(ledger.removed("/job/9", "other.service", "done"), []);
         let over = ledger.removed("/job/2", "b.service", "failed");
-        assert_eq!(over.iter().map(|over| (over.unit.as_str(), over.result.as_str())).collect::<Vec<_>>(), [(
-            "b.service",
-            "failed"
-        )]);
+        assert_eq!(
+            over.iter().map(|over| (over.unit.as_str(), over.result.as_str())).collect::<Vec<_>>(),
+            [("b.service", "failed")]
+        );
         assert!(!ledger.is_over());
         assert_eq!(ledger.removed("/job/1", "a.service", "done").len(), 1);
         assert!(ledger.is_over());

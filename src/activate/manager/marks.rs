@@ -55,11 +55,8 @@ impl Marks {
         let loaded = loaded.filter(|row| !marks.ours.values().any(|id| id == row.0));
         let loaded = loaded.filter_map(|row| Some((UnitName::parse(row.0)?, row.6.as_str())));
         marks.others = marks_of(bus, loaded.collect()).await?;
-        let none: &[String] = &[];
-        put(bus, marks.others.iter().map(|(unit, _)| (unit, none))).await?;
-        let restart = ["needs-restart".to_owned()];
-        let marked = put(bus, marks.ours.keys().map(|unit| (unit, &restart[..]))).await?;
-        if marked {
+        put(bus, '-', marks.others()).await?;
+        if put(bus, '+', marks.restarts()).await? {
             return Ok(Some(marks));
         }
         marks.clear(bus).await?;
@@ -84,10 +81,17 @@ impl Marks {
 
     /// Takes our marks away, and sets those of others again.
     pub async fn clear(&self, bus: &Bus) -> Result<(), BusError> {
-        let none: &[String] = &[];
-        let ours = self.ours.keys().map(|unit| (unit, none));
-        put(bus, ours.chain(self.others.iter().map(|(unit, marks)| (unit, &marks[..])))).await?;
+        put(bus, '-', self.restarts()).await?;
+        put(bus, '+', self.others()).await?;
         Ok(())
+    }
+
+    fn restarts(&self) -> impl Iterator<Item = (&UnitName, Vec<&str>)> {
+        self.ours.keys().map(|unit| (unit, vec!["needs-restart"]))
+    }
+
+    fn others(&self) -> impl Iterator<Item = (&UnitName, Vec<&str>)> {
+        self.others.iter().map(|(unit, marks)| (unit, marks.iter().map(String::as_str).collect()))
     }
 }
 
@@ -109,10 +113,15 @@ async fn marks_of(bus: &Bus, units: Vec<(UnitName, &str)>) -> Result<Vec<(UnitNa
     Ok(marked)
 }
 
-/// Replaces the marks of units; returns whether that worked for all of them.
-async fn put(bus: &Bus, units: impl Iterator<Item = (&UnitName, &[String])>) -> Result<bool, BusError> {
-    let call = |(unit, marks): (&UnitName, &[String])| {
-        let properties = [("Markers", Variant::from(marks.to_vec()))];
+/// Sets (`+`) or takes away (`-`) marks of units; returns whether that worked for all of them.
+async fn put<'u>(
+    bus: &Bus,
+    sign: char,
+    units: impl Iterator<Item = (&'u UnitName, Vec<&'u str>)>,
+) -> Result<bool, BusError> {
+    let call = |(unit, marks): (&UnitName, Vec<&str>)| {
+        let marks: Vec<String> = marks.into_iter().map(|mark| format!("{sign}{mark}")).collect();
+        let properties = [("Markers", Variant::from(marks))];
         Call::manager("SetUnitProperties", Some(unit), &(unit.as_str(), true, &properties[..]))
     };
     let calls: Result<Vec<Call>, BusError> = units.map(call).collect();

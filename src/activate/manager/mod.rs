@@ -8,6 +8,7 @@ mod error;
 mod jobs;
 mod ledger;
 mod marks;
+mod private;
 mod properties;
 mod reason;
 mod run;

@@ -45,7 +45,8 @@ pub(super) struct UnitProperties {
     #[zbus(rename = "InvocationID")]
     invocation_id: Option<Vec<u8>>,
     job: Option<(u32, OwnedObjectPath)>,
-    pub condition_result: Option<bool>,
+    condition_result: Option<bool>,
+    condition_timestamp: Option<u64>,
     required_by: Option<Vec<String>>,
     requisite_of: Option<Vec<String>>,
     bound_by: Option<Vec<String>>,
@@ -59,6 +60,12 @@ impl UnitProperties {
     /// Returns the units that this one cannot start without.
     pub fn needs(&self) -> impl Iterator<Item = UnitName> {
         names([&self.requires, &self.requisite, &self.binds_to])
+    }
+
+    /// Whether it was not started because a condition in its file does not hold. One that has left the memory since then
+    /// has not been asked.
+    pub fn is_skipped(&self) -> bool {
+        self.condition_result == Some(false) && self.condition_timestamp.is_some_and(|time| time > 0)
     }
 
     fn state(self) -> UnitState {

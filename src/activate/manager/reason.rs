@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-use zbus::{Type, Variant};
+use zbus::Variant;
+use zbus::as_variant::Deserialize;
 
 use super::bus::{Bus, Call};
 use super::jobs::{JobKind, JobResult};
@@ -12,10 +12,19 @@ use super::properties::{self, UNIT, UnitProperties};
 use crate::bundle::unit::{UnitKind, UnitName};
 use crate::plan::ActiveState;
 
-/// A command of a service in its `Exec...` properties: path, arguments, whether its failure counts, four points in
+/// A command in the `Exec...` properties of a service: path, arguments, whether its failure is ignored, four points in
 /// time, process id, how it ended (`CLD_EXITED` and so on), and its exit status or signal.
-#[derive(Debug, Deserialize, Type)]
-struct Command(String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
+type CommandRow = (String, Vec<String>, bool, u64, u64, u64, u64, u32, i32, i32);
+
+/// What became of a command of a service.
+#[derive(Debug)]
+struct Command {
+    directive: &'static str,
+    program: String,
+    ignored: bool,
+    code: i32,
+    status: i32,
+}
 
 const EXITED: i32 = 1;
 const KILLED: i32 = 2;
@@ -26,7 +35,7 @@ pub(super) async fn of(bus: &Bus, over: &Over, failed: &BTreeSet<&UnitName>) -> 
     let starts = matches!(over.kind, JobKind::Start | JobKind::Restart);
     let said = |result, reason: &str| (result, reason.to_owned());
     match over.result.as_str() {
-        "done" if starts && !condition(bus, &over.unit).await => {
+        "done" if starts && unit_properties(bus, &over.unit).await.is_some_and(|unit| unit.is_skipped()) => {
             said(JobResult::Skipped, "a condition in its file does not hold")
         }
         "done" => said(JobResult::Done, ""),
@@ -55,12 +64,6 @@ pub(super) async fn of_delay(bus: &Bus, unit: &UnitName) -> String {
         Some(state) => format!("its job is still waiting; it is {}", state.sub),
         None => "its job is still waiting".to_owned(),
     }
-}
-
-/// Whether a unit that was started runs, or its conditions at least allowed it to.
-async fn condition(bus: &Bus, unit: &UnitName) -> bool {
-    let properties = unit_properties(bus, unit).await;
-    properties.is_none_or(|properties| properties.condition_result != Some(false))
 }
 
 async fn unit_properties(bus: &Bus, unit: &UnitName) -> Option<UnitProperties> {
@@ -100,12 +103,13 @@ async fn word(bus: &Bus, unit: &UnitName, interface: &str, name: &str) -> String
 async fn failure(bus: &Bus, unit: &UnitName, kind: JobKind) -> String {
     let Some(interface) = properties::interface(unit.kind()) else { return String::new() };
     let result = word(bus, unit, interface, if kind == JobKind::Reload { "ReloadResult" } else { "Result" }).await;
-    let commands = if unit.kind() == UnitKind::Service { commands(bus, unit, interface, kind).await } else { Vec::new() };
+    let commands =
+        if unit.kind() == UnitKind::Service { commands(bus, unit, interface, kind).await } else { Vec::new() };
     describe(&result, kind, &commands)
 }
 
 /// Returns the commands that belong to a kind of job, each with the directive that it comes from.
-async fn commands(bus: &Bus, unit: &UnitName, interface: &str, kind: JobKind) -> Vec<(&'static str, Command)> {
+async fn commands(bus: &Bus, unit: &UnitName, interface: &str, kind: JobKind) -> Vec<Command> {
     let directives: &[&'static str] = match kind {
         JobKind::Start | JobKind::Restart => &["ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost"],
         JobKind::Stop => &["ExecStop", "ExecStopPost"],
@@ -119,14 +123,20 @@ async fn commands(bus: &Bus, unit: &UnitName, interface: &str, kind: JobKind) ->
     for (directive, reply) in directives.iter().zip(replies) {
         let Ok(reply) = reply else { continue };
         let body = reply.body();
-        let Ok(list) = body.deserialize::<zbus::as_variant::Deserialize<'_, Vec<Command>>>() else { continue };
-        commands.extend(list.0.into_iter().map(|command| (*directive, command)));
+        let Ok(rows) = body.deserialize::<Deserialize<'_, Vec<CommandRow>>>() else { continue };
+        commands.extend(rows.0.into_iter().map(|row| Command {
+            directive,
+            program: row.0,
+            ignored: row.2,
+            code: row.8,
+            status: row.9,
+        }));
     }
     commands
 }
 
 /// Describes a failure by systemd's word for it and what became of the commands.
-fn describe(result: &str, kind: JobKind, commands: &[(&'static str, Command)]) -> String {
+fn describe(result: &str, kind: JobKind, commands: &[Command]) -> String {
     let stops = kind == JobKind::Stop;
     match result {
         "timeout" if stops => return "it did not stop in time".to_owned(),
@@ -137,9 +147,9 @@ fn describe(result: &str, kind: JobKind, commands: &[(&'static str, Command)]) -
         "protocol" => return "it did not report that it is ready in the way that its Type= asks for".to_owned(),
         _ => {}
     }
-    let failed = commands.iter().find_map(|(directive, command)| Some((directive, command, command.end()?)));
-    if let Some((directive, command, end)) = failed {
-        return if *directive == "ExecStart" { end } else { format!("{directive}={} {end}", command.0) };
+    if let Some((command, end)) = commands.iter().find_map(|command| Some((command, command.end()?))) {
+        let Command { directive, program, .. } = command;
+        return if *directive == "ExecStart" { format!("it {end}") } else { format!("{directive}={program} {end}") };
     }
     match result {
         "resources" => "something that it needs from the system is missing".to_owned(),
@@ -151,9 +161,9 @@ fn describe(result: &str, kind: JobKind, commands: &[(&'static str, Command)]) -
 impl Command {
     /// Returns how the command failed; none when it did not, or when that does not count.
     fn end(&self) -> Option<String> {
-        let (code, status) = (self.8, self.9);
-        match code {
-            _ if self.2 => None,
+        let status = self.status;
+        match self.code {
+            _ if self.ignored => None,
             EXITED if status == 0 => None,
             EXITED => Some(match of_status(status) {
                 Some(meaning) => format!("ended with exit code {status}: {meaning}"),
@@ -209,20 +219,24 @@ fn signal(number: i32) -> String {
 mod tests {
     use super::*;
 
-    fn command(ignored: bool, code: i32, status: i32) -> Command {
-        Command("/bin/x".to_owned(), Vec::new(), ignored, 0, 0, 0, 0, 0, code, status)
+    fn command(directive: &'static str, code: i32, status: i32) -> Command {
+        Command { directive, program: "/bin/x".to_owned(), ignored: false, code, status }
     }
 
     #[test]
     fn a_failure_is_described_by_the_command_that_failed() {
-        let of = |result, commands: &[(&'static str, Command)]| describe(result, JobKind::Start, commands);
-        let pre = ("ExecStartPre", command(false, EXITED, 3));
+        let of = |result, commands: &[Command]| describe(result, JobKind::Start, commands);
+        let pre = command("ExecStartPre", EXITED, 3);
         assert_eq!(of("exit-code", &[pre]), "ExecStartPre=/bin/x ended with exit code 3");
-        let main = [("ExecStartPre", command(false, EXITED, 0)), ("ExecStart", command(false, KILLED, 9))];
-        assert_eq!(of("signal", &main), "was killed by signal 9 (SIGKILL)");
-        let ignored = [("ExecStartPre", command(true, EXITED, 1)), ("ExecStart", command(false, EXITED, 203))];
-        assert_eq!(of("exit-code", &ignored), "ended with exit code 203: its program cannot be executed");
-        assert_eq!(of("timeout", &[("ExecStart", command(false, KILLED, 15))]), "it was not ready in time");
+        let main = [command("ExecStartPre", EXITED, 0), command("ExecStart", KILLED, 9)];
+        assert_eq!(of("signal", &main), "it was killed by signal 9 (SIGKILL)");
+        let mut ignored = command("ExecStartPre", EXITED, 1);
+        ignored.ignored = true;
+        assert_eq!(
+            of("exit-code", &[ignored, command("ExecStart", EXITED, 203)]),
+            "it ended with exit code 203: its program cannot be executed"
+        );
+        assert_eq!(of("timeout", &[command("ExecStart", KILLED, 15)]), "it was not ready in time");
         assert_eq!(of("resources", &[]), "something that it needs from the system is missing");
         assert_eq!(of("", &[]), "systemd does not say why");
     }

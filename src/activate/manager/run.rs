@@ -62,8 +62,7 @@ impl Manager {
         properties.push(("Description", description.into()));
         properties.push(("ExecStart", Variant::from(vec![(program, argv, false)])));
         let none: [(&str, Vec<(&str, Variant<'_>)>); 0] = [];
-        let call =
-            Call::manager("StartTransientUnit", Some(unit), &(unit.as_str(), "fail", properties, &none[..]))?;
+        let call = Call::manager("StartTransientUnit", Some(unit), &(unit.as_str(), "fail", properties, &none[..]))?;
         self.bus.subscribe().await?;
         let job = Job { unit: unit.clone(), kind: JobKind::Start };
         let mut run = Run {
@@ -166,12 +165,7 @@ impl Run<'_> {
     }
 
     /// Handles the reply to the call for one unit: the path of its job.
-    async fn taken(
-        &mut self,
-        call: &Call,
-        unit: &UnitName,
-        reply: Result<Message, BusError>,
-    ) -> Result<(), BusError> {
+    async fn taken(&mut self, call: &Call, unit: &UnitName, reply: Result<Message, BusError>) -> Result<(), BusError> {
         let Some(open) = self.ledger.open().get(unit) else { return Ok(()) };
         match reply {
             Ok(reply) => {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use zbus::{ObjectPath, Variant};
 
+use super::Manager;
 use super::bus::{Bus, Call, MANAGER, ROOT};
 use super::error::{BusError, BusErrorKind};
 use super::properties::{self, Row, UNIT};
-use super::Manager;
 use crate::bundle::unit::UnitName;
 use crate::plan::{Snapshot, UnitState};
 
