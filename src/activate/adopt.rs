@@ -67,6 +67,17 @@ pub struct NotBack {
     pub occupied: Vec<SetAside>,
 }
 
+impl NotBack {
+    /// Returns what people have to know about it, a sentence each.
+    pub fn messages(&self) -> Vec<String> {
+        let lost = self.lost.iter().map(|path| format!("{} is gone and cannot be put back", path.display()));
+        let occupied = self.occupied.iter().map(|file| {
+            format!("{} was not put back, for there is another file; it is kept as {}", file.path.display(), file.kept.display())
+        });
+        lost.chain(occupied).collect()
+    }
+}
+
 /// Durably moves the files back; one that is back already is fine. A link of citadel makes room.
 pub fn put_back(places: &Places, files: &[SetAside]) -> Result<NotBack, DiskError> {
     let mut not_back = NotBack::default();

@@ -149,7 +149,6 @@ pub async fn apply(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new
     say(host.log, &Event::Stage { name: "commit".to_owned() });
     current::set(host.places, Some(trial.to)).map_err(|error| error.to_string())?;
     enter(host, old, Some((trial.to, new))).await?;
-    store::settle_owners(host.places, trial.to, new).map_err(|error| error.to_string())?;
     reset_failed(host, plan).await;
 
     for (name, deadline) in phases(new) {
@@ -201,7 +200,13 @@ pub async fn enter(
     new: Option<(Generation, &Bundle)>,
 ) -> Result<(), String> {
     say(host.log, &Event::Stage { name: "reload".to_owned() });
-    let warnings = system::apply(host.places, old, new).await.map_err(|error| error.to_string())?;
+    let warnings = match (old, new) {
+        (old, Some((generation, new))) => {
+            system::apply(host.places, old, generation, new).await.map_err(|error| error.to_string())?
+        }
+        (Some(old), None) => system::leave(old).await,
+        (None, None) => Vec::new(),
+    };
     for message in warnings {
         say(host.log, &Event::Warning { message });
     }
@@ -217,9 +222,9 @@ pub async fn reset_failed(host: &mut Host<'_>, plan: &Plan) {
 }
 
 /// Removes what only the generation before needed.
-pub fn tidy(host: &mut Host<'_>, old: Option<&Bundle>, new: &Bundle) {
+pub fn tidy(host: &mut Host<'_>, new: &Bundle) {
     let mut problems = Vec::new();
-    problems.extend(old.and_then(|old| links::prune(host.places, &old.manifest, Some(&new.manifest)).err()));
+    problems.extend(links::prune(host.places, Some(&new.manifest)).err());
     problems.extend(store::gc(host.places, switch::KEEP).err());
     for problem in problems {
         say(host.log, &Event::Warning { message: problem.to_string() });

@@ -4,6 +4,7 @@
 //! hand-written unit in `/etc/systemd/system` would silently win over the one of the bundle.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,18 @@ pub struct ForeignFile {
     pub path: PathBuf,
 }
 
+impl fmt::Display for ForeignUnit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} is defined by {}", self.unit, self.path.display())
+    }
+}
+
+impl fmt::Display for ForeignFile {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} is there, where the bundle has {}", self.path.display(), self.file)
+    }
+}
+
 /// What others have where a bundle has something too. Paths are paths of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Foreign {
@@ -102,6 +115,21 @@ impl Foreign {
     /// Whether a switch has to be refused unless they are set aside.
     pub fn is_in_the_way(&self) -> bool {
         !self.units.is_empty() || !self.files.is_empty()
+    }
+
+    /// Returns what is in the way, a line each.
+    pub fn in_the_way(&self) -> String {
+        let units = self.units.iter().map(|unit| format!("\n- {unit}"));
+        units.chain(self.files.iter().map(|file| format!("\n- {file}"))).collect()
+    }
+
+    /// Returns what people should know and what stops nothing.
+    pub fn warnings(&self) -> Vec<String> {
+        let masked = self.masked.iter().map(|(unit, path)| format!("{unit} is masked by {} and stays so", path.display()));
+        let drop_ins = self.drop_ins.iter().flat_map(|(unit, paths)| paths.iter().map(move |path| (unit, path)));
+        let local = drop_ins.filter(|(_, path)| path.starts_with("/etc") || path.starts_with("/run"));
+        let local = local.map(|(unit, path)| format!("{} changes {unit} on this host", path.display()));
+        masked.chain(local).collect()
     }
 
     /// Returns the units that would win and cannot be set aside: a switch has to be refused in any case.

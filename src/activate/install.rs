@@ -19,6 +19,12 @@ use super::system;
 const GENERATORS: &str = "/etc/systemd/system-generators";
 const GENERATOR: &str = "citadel-generator";
 
+/// Whether everything is there, of whatever version.
+pub fn is_installed(places: &Places) -> bool {
+    let generator = places.host(GENERATORS).join(GENERATOR);
+    places.host(PROGRAM).is_file() && generator.is_symlink() && places.generations().is_dir()
+}
+
 /// No activator is larger, in bytes.
 const LARGEST: u64 = 256 << 20;
 

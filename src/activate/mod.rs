@@ -5,11 +5,8 @@ pub mod adopt;
 pub mod apply;
 pub mod confirm;
 pub mod current;
-<<<<<<< HEAD
 mod entry;
-=======
 pub mod declared;
->>>>>>> disk
 pub mod error;
 pub mod files;
 pub mod foreign;

@@ -34,9 +34,7 @@ fn try_switch(places: &Places, target: &Target, adopt: bool) -> Result<End, End>
         links::make(places, &prospect.new.manifest)?;
         adopt::set_aside(places, &prospect.set_aside)?;
         current::set(places, Some(to))?;
-        if let Some(old) = &prospect.old {
-            links::prune(places, &old.manifest, Some(&prospect.new.manifest))?;
-        }
+        links::prune(places, Some(&prospect.new.manifest))?;
         Ok(to)
     };
     let to = written().map_err(|error| not_written(&error))?;

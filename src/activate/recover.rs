@@ -146,8 +146,7 @@ async fn judge_boot(places: &Places, manager: &Manager, trial: Trial, log: &mut 
     if let Err(error) = Trial::remove(places) {
         return broken(&error);
     }
-    let from = trial.from.and_then(|from| store::read(places, from).ok());
-    apply::tidy(&mut host, from.as_ref(), &to);
+    apply::tidy(&mut host, &to);
     End::new(Outcome::Done, format!("the machine booted with generation {}, and everything is healthy", trial.to))
 }
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::apply::{self, Host, say};
+use super::error::DiskError;
 use super::manager::{Job, JobKind};
 use super::progress::{Event, Outcome};
 use super::switch::End;
@@ -62,18 +63,19 @@ fn restored(trial: &Trial) -> String {
 /// Brings back files and run state, and returns what could not be brought back.
 async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, to: Option<&Bundle>) -> Vec<String> {
     let mut problems = Vec::new();
-    trial.stage = Stage::RollingBack;
-    // Without this, another kill comes back here all the same: every stage of this boot does.
-    if let Err(error) = trial.write(host.places) {
-        say(host.log, &Event::Warning { message: error.to_string() });
-    }
     let now = apply::snapshot(host.manager, [from, to]).await;
     let stops = match &now {
         Ok(now) => {
             let plan = match to {
-                Some(to) => plan::rollback(&trial.plan, from, to, &trial.before, now),
+                Some(to) => plan::rollback(&trial.plans().collect::<Vec<_>>(), from, to, &trial.before, now),
                 None => Plan::default(),
             };
+            // On disk before it happens: after a kill, the next one has to know what this one started.
+            trial.stage = Stage::RollingBack;
+            trial.went_back.push(plan.clone());
+            if let Err(error) = trial.write(host.places) {
+                say(host.log, &Event::Warning { message: error.to_string() });
+            }
             run(host, &apply::jobs(&plan, |action| action.stops_first().then_some(JobKind::Stop)), &mut problems).await;
             Some(plan)
         }
@@ -86,7 +88,7 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
     // From here on a boot finds the old generation by itself, so files come before everything that can take long.
     let files = [
         current::set(host.places, trial.from).err(),
-        adopt::put_back(host.places, &trial.set_aside).err(),
+        put_back(host, trial).err(),
         from.and_then(|from| links::make(host.places, &from.manifest).err()),
     ];
     let whole = files.iter().all(Option::is_none);
@@ -100,14 +102,23 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
         let healthy: Vec<_> = started.filter(|unit| host.healthy.contains(unit)).collect();
         let subjects = from.map(|from| apply::subjects(from, healthy)).unwrap_or_default();
         problems.extend(host.gate(&subjects, PART).await);
-        problems.extend(settle(host, trial, &plan, from, to).await);
+        problems.extend(settle(host, trial, from, to).await);
     }
     if whole {
         problems.extend(Trial::remove(host.places).err().map(|error| error.to_string()));
-        let pruned = to.map(|to| links::prune(host.places, &to.manifest, from.map(|from| &from.manifest)));
-        problems.extend(pruned.and_then(Result::err).map(|error| error.to_string()));
+        let pruned = links::prune(host.places, from.map(|from| &from.manifest));
+        problems.extend(pruned.err().map(|error| error.to_string()));
     }
     problems
+}
+
+/// Brings back what was set aside; what cannot come back is said and stops nothing.
+fn put_back(host: &mut Host<'_>, trial: &Trial) -> Result<(), DiskError> {
+    let not_back = adopt::put_back(host.places, &trial.set_aside)?;
+    for message in not_back.messages() {
+        say(host.log, &Event::Warning { message });
+    }
+    Ok(())
 }
 
 async fn run(host: &mut Host<'_>, jobs: &[Job], problems: &mut Vec<String>) {
@@ -121,11 +132,10 @@ async fn run(host: &mut Host<'_>, jobs: &[Job], problems: &mut Vec<String>) {
 async fn settle(
     host: &mut Host<'_>,
     trial: &Trial,
-    plan: &Plan,
     from: Option<&Bundle>,
     to: Option<&Bundle>,
 ) -> Vec<String> {
-    let plans = [&trial.plan, plan];
+    let plans: Vec<&Plan> = trial.plans().collect();
     let mut problems = Vec::new();
     let surplus = match apply::snapshot(host.manager, [from, to]).await {
         Ok(now) => plan::surplus(from, &trial.before, &now, &plans),

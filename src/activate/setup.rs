@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::DiskError;
 use super::generator::PROGRAM;
-use super::install::{self, GENERATOR};
+use super::install;
 use super::places::Places;
 
 /// Returns the activator that belongs to this program: itself, the one beside it, or the one that is installed.
@@ -22,10 +22,10 @@ pub fn own_program() -> io::Result<PathBuf> {
 
 /// Installs what is missing, and returns whether that was something; an installed activator stays as it is.
 pub fn prepare(places: &Places) -> Result<bool, DiskError> {
-    let installed = places.host(PROGRAM);
-    if installed.is_file() && places.host(GENERATOR).is_symlink() && places.generations().is_dir() {
+    if install::is_installed(places) {
         return Ok(false);
     }
+    let installed = places.host(PROGRAM);
     let program = if installed.is_file() { Ok(installed) } else { own_program() };
     install::install(places, &program.map_err(DiskError::doing("find", Path::new(PROGRAM)))?)?;
     Ok(true)

@@ -139,14 +139,12 @@ async fn carry_out(places: &Places, request: &Request, log: &mut Option<Log>, en
     if prospect.is_done() {
         return Ok(End::unchanged());
     }
-    say(log, &Event::Stage { name: "write".to_owned() });
-    let to = store::import(places, &prospect.new).map_err(End::not_written)?;
-    for message in system::validate_logrotate(places, to, &prospect.new)
-        .await
-        .map_err(|error| End::new(Outcome::Refused, error.to_string()))?
-    {
+    let validated = system::validate_logrotate(places, prospect.old.as_ref(), &prospect.new).await;
+    for message in validated.map_err(|error| End::new(Outcome::Refused, error.to_string()))? {
         say(log, &Event::Warning { message });
     }
+    say(log, &Event::Stage { name: "write".to_owned() });
+    let to = store::import(places, &prospect.new).map_err(End::not_written)?;
     entry.describe(prospect.from, to, &prospect.new, &prospect.plan);
     let profile = Some(prospect.new.manifest.profile.clone());
     say(log, &Event::Begun { id: request.id.clone(), from: prospect.from, to: Some(to), profile });
@@ -164,6 +162,7 @@ async fn carry_out(places: &Places, request: &Request, log: &mut Option<Log>, en
         confirm_until: None,
         before: prospect.before,
         plan: prospect.plan,
+        went_back: Vec::new(),
         set_aside: prospect.set_aside,
     };
     let mut host = Host { places, manager: &manager, log, healthy: Vec::new() };
@@ -200,7 +199,7 @@ async fn try_out(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new: 
     } else {
         Trial::remove(host.places).map_err(|error| text(&error))?;
     }
-    apply::tidy(host, old, new);
+    apply::tidy(host, new);
     Ok(())
 }
 
@@ -242,7 +241,7 @@ pub fn look_at_files(
     adopt: bool,
 ) -> Result<Prospect, End> {
     let refused = |error: DiskError| End::new(Outcome::Refused, error.to_string());
-    let problems: Vec<String> = admit::problems(&new.manifest, systemd).iter().map(|it| format!("\n- {it}")).collect();
+    let problems: Vec<String> = admit::problems(&new, systemd).iter().map(|it| format!("\n- {it}")).collect();
     if !problems.is_empty() {
         return Err(End::new(Outcome::Refused, format!("this host cannot take the bundle:{}", problems.concat())));
     }
@@ -256,18 +255,18 @@ pub fn look_at_files(
             None
         }
     };
-    let found = foreign::find(places, &new.manifest).map_err(refused)?;
+    let found = foreign::find(places, old.as_ref().map(|old| &old.manifest), &new.manifest).map_err(refused)?;
     let mut set_aside = Vec::new();
     if found.is_in_the_way() {
+        let immovable: Vec<String> = found.immovable().map(|it| format!("\n- {it}")).collect();
+        if !immovable.is_empty() {
+            let message = "these win over the units of the bundle, and are made by others that have to stop that first:";
+            return Err(End::new(Outcome::Refused, format!("{message}{}", immovable.concat())));
+        }
         if !adopt {
-            return Err(End::new(
-                Outcome::Refused,
-                format!(
-                    "others have these already:{}\nremove them, or switch with --adopt, which sets them aside and brings them \
-                     back when citadel is uninstalled",
-                    found.in_the_way().iter().map(|it| format!("\n- {it}")).collect::<String>()
-                ),
-            ));
+            let help = "remove them, or switch with --adopt, which sets them aside and brings them back when citadel is \
+                        uninstalled";
+            return Err(End::new(Outcome::Refused, format!("others have these already:{}\n{help}", found.in_the_way())));
         }
         set_aside = adopt::plan(id.unwrap_or("plan"), &found);
     }
@@ -283,7 +282,7 @@ pub fn is_current(places: &Places, target: &Target) -> bool {
     let there = store::read(places, current);
     let (Ok(there), Ok(None)) = (there, Trial::read(places)) else { return false };
     let whole = store::check_store(places, &there).is_ok_and(|missing| missing.is_empty())
-        && links::wanted(&there.manifest).iter().all(|link| links::look(places, link).is_ok_and(|it| it == Found::Ours));
+        && links::wanted(&there.manifest).iter().all(|link| links::look(places, link).is_ok_and(|it| it == Found::Right));
     whole
         && match target {
             Target::Generation(generation) => *generation == current,

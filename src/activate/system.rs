@@ -133,6 +133,14 @@ pub async fn apply(
     Ok(warnings)
 }
 
+/// Lets udev forget the rules of a bundle that is gone. Returns warnings.
+pub async fn leave(bundle: &Bundle) -> Vec<String> {
+    if content(Some(bundle), FileKind::Udev).is_empty() || !Path::new("/run/udev/control").exists() {
+        return Vec::new();
+    }
+    run("udevadm", ["control", "--reload"]).await.err().map(|error| error.to_string()).into_iter().collect()
+}
+
 /// Records users, groups, folders and links that a bundle will bring into being.
 fn record_missing(places: &Places, bundle: &Bundle) -> Result<(), DiskError> {
     let (mut users, mut groups) = declared::users(bundle);

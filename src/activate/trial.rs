@@ -1,5 +1,6 @@
 //! What is known on disk about a switch that is not proven yet.
 
+use std::iter;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub struct Trial {
     pub before: Snapshot,
     /// What is done to the units.
     pub plan: Plan,
+    /// What was done to come back, by each attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub went_back: Vec<Plan>,
     /// Files of others that are set aside for this switch, written before they move.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<SetAside>,
@@ -96,6 +100,13 @@ pub fn boot_id() -> Result<String, DiskError> {
     const PATH: &str = "/proc/sys/kernel/random/boot_id";
     let text = std::fs::read_to_string(PATH).map_err(DiskError::doing("read", PATH))?;
     Ok(text.trim().to_owned())
+}
+
+impl Trial {
+    /// Returns all plans that were carried out, or begun.
+    pub fn plans(&self) -> impl Iterator<Item = &Plan> {
+        iter::once(&self.plan).chain(&self.went_back)
+    }
 }
 
 /// How far a switch has come.

@@ -1,17 +1,20 @@
 //! Drift: how a host differs from what its generation says.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::current;
+use super::apply;
 use super::error::DiskError;
 use super::files::{Folder, Through};
 use super::foreign::{self, Wins};
 use super::generation::Generation;
 use super::generator::PROGRAM;
 use super::links::{self, Found};
+use super::manager::Manager;
 use super::places::Places;
 use super::store;
 use crate::bundle::digest::Digest;
@@ -40,6 +43,33 @@ pub enum Drift {
     Loaded { unit: UnitName, from: Option<PathBuf> },
     /// systemd has not read the unit as it is on disk (`NeedDaemonReload`).
     Stale { unit: UnitName },
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed { path } => write!(out, "{} is not as it was built", path.display()),
+            Self::Missing { path } => write!(out, "{} is missing", path.display()),
+            Self::Link { path } => write!(out, "{} is not the link that it should be", path.display()),
+            Self::DropIn { unit, path } => write!(out, "{unit} is changed by {}", path.display()),
+            Self::Masked { unit, path } => write!(out, "{unit} is masked by {}", path.display()),
+            Self::Foreign { unit, path } => write!(out, "{unit} is defined by {}", path.display()),
+            Self::Loaded { unit, from: Some(path) } => write!(out, "systemd has {unit} from {}", path.display()),
+            Self::Loaded { unit, from: None } => write!(out, "systemd does not know {unit}"),
+            Self::Stale { unit } => write!(out, "systemd has not read {unit} as it is now; `systemctl daemon-reload`"),
+        }
+    }
+}
+
+/// Looks at a host, and at systemd where it runs.
+pub async fn look(places: &Places) -> Result<Vec<Drift>, DiskError> {
+    let current = current::get(places)?.filter(|_| places.is_live());
+    let bundle = current.and_then(|generation| store::read(places, generation).ok());
+    let Some((bundle, manager)) = bundle.zip(Manager::connect().await.ok()) else { return drift(places, None) };
+    let Ok(snapshot) = apply::snapshot(&manager, [Some(&bundle)]).await else { return drift(places, None) };
+    let units = bundle.manifest.units.keys().filter_map(|name| UnitName::parse(name)).collect();
+    let stale = manager.outdated(&units).await.unwrap_or_default();
+    drift(places, Some(Live { snapshot: &snapshot, stale: &stale }))
 }
 
 /// What systemd says.
