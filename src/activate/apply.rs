@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::manager::{BusError, Job, JobEvent, JobKind, Manager};
 use super::places::Places;
-use super::progress::{Event, Log, UnitProgress};
+use super::log::Log;
+use super::progress::{Event, UnitProgress};
 use super::trial::Trial;
 use super::{Generation, current, links, store, switch, system};
 use crate::bundle::Bundle;

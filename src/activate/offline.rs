@@ -1,12 +1,10 @@
 //! Giving a bundle to a host that does not run, such as an image: files only, and no proof.
 
-use super::history::{self, Entry, Kind};
 use super::lock::Lock;
 use super::places::Places;
 use super::progress::Outcome;
 use super::switch::{self, End, Prospect, Target};
 use super::{adopt, current, links, setup, store};
-use crate::bundle::Bundle;
 use crate::plan::{self, Snapshot};
 
 /// Makes a bundle what the host below the root folder starts with.

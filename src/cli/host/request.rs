@@ -116,7 +116,7 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
             format!("the switch {id} goes on by itself; `citadel-activate status` tells how far it is")
         });
     }
-    let mut show = Show::new(Mode::choose(asked.json));
+    let mut show = Show::new(Mode::suitable(asked.json));
     let mut end = None;
     let followed = worker::follow(places, &id, &unit, &mut |event: &Event| {
         if let Event::Finished { outcome, .. } = event {
@@ -141,7 +141,7 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
 /// Writes how a switch ended that was not followed.
 pub fn report(end: &End, how: &How, json: bool) -> Result<(), Code> {
     let event = Event::Finished { outcome: end.outcome, summary: end.message.clone(), seconds: 0.0 };
-    let mut show = Show::new(Mode::choose(json));
+    let mut show = Show::new(Mode::suitable(json));
     show.show(&event);
     code(end.outcome, how)
 }

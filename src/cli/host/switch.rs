@@ -7,7 +7,6 @@ use super::request::{self, Asked, How};
 use super::{Common, plan};
 use crate::activate::history::Kind;
 use crate::activate::offline;
-use crate::activate::switch::Target;
 use crate::cli::exit::Code;
 
 /// Move the host to a bundle, and back when it is not healthy there
