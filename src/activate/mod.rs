@@ -1,6 +1,7 @@
 //! The host side: generations on disk, carrying out a plan over D-Bus, trial, rollback, and the systemd generator.
 
 pub mod generation;
+pub mod log;
 pub mod manager;
 pub mod places;
 pub mod progress;
