@@ -72,7 +72,11 @@ impl NotBack {
     pub fn messages(&self) -> Vec<String> {
         let lost = self.lost.iter().map(|path| format!("{} is gone and cannot be put back", path.display()));
         let occupied = self.occupied.iter().map(|file| {
-            format!("{} was not put back, for there is another file; it is kept as {}", file.path.display(), file.kept.display())
+            format!(
+                "{} was not put back, for there is another file; it is kept as {}",
+                file.path.display(),
+                file.kept.display()
+            )
         });
         lost.chain(occupied).collect()
     }

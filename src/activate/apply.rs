@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use super::log::Log;
 use super::manager::{BusError, Job, JobEvent, JobKind, Manager};
 use super::places::Places;
-use super::log::Log;
 use super::progress::{Event, UnitProgress};
 use super::trial::Trial;
 use super::{Generation, current, links, store, switch, system};
@@ -191,7 +191,11 @@ async fn still_healthy(host: &mut Host<'_>, plan: &Plan, new: &Bundle) -> Result
         probe.start_period = crate::bundle::quantity::Span::default();
     }
     let unhealthy = host.gate(&subjects, WITHOUT_PHASE).await;
-    if unhealthy.is_empty() { Ok(()) } else { Err(format!("healthy before, and not any more: {}", unhealthy.join("; "))) }
+    if unhealthy.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("healthy before, and not any more: {}", unhealthy.join("; ")))
+    }
 }
 
 /// Has everything but units follow the generation that is current now, and the manager read its units again.

@@ -125,7 +125,8 @@ impl Foreign {
 
     /// Returns what people should know and what stops nothing.
     pub fn warnings(&self) -> Vec<String> {
-        let masked = self.masked.iter().map(|(unit, path)| format!("{unit} is masked by {} and stays so", path.display()));
+        let masked =
+            self.masked.iter().map(|(unit, path)| format!("{unit} is masked by {} and stays so", path.display()));
         let drop_ins = self.drop_ins.iter().flat_map(|(unit, paths)| paths.iter().map(move |path| (unit, path)));
         let local = drop_ins.filter(|(_, path)| path.starts_with("/etc") || path.starts_with("/run"));
         let local = local.map(|(unit, path)| format!("{} changes {unit} on this host", path.display()));

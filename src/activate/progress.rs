@@ -66,26 +66,3 @@ pub enum Outcome {
     /// It failed, and not everything could be taken back.
     Broken,
 }
-
-/// The log of a switch that runs.
-#[derive(Debug)]
-pub struct Log {
-    _file: std::fs::File,
-}
-
-impl Log {
-    /// Makes the log of a new switch, and removes the oldest logs of others.
-    pub fn create(_places: &super::Places, _id: &str) -> std::io::Result<Self> {
-        todo!()
-    }
-
-    /// Opens the log of a switch to add to it, as recovery does.
-    pub fn open(_places: &super::Places, _id: &str) -> std::io::Result<Self> {
-        todo!()
-    }
-
-    /// Adds an event.
-    pub fn append(&mut self, _event: &Event) -> std::io::Result<()> {
-        todo!()
-    }
-}

@@ -32,7 +32,8 @@ pub async fn roll_back(
         Some(generation) => format!("generation {generation}"),
         None => "no generation, as before".to_owned(),
     };
-    let look = format!("`citadel-activate history {}` has the details, `journalctl -u UNIT` what a unit said", trial.id);
+    let look =
+        format!("`citadel-activate history {}` has the details, `journalctl -u UNIT` what a unit said", trial.id);
     if problems.is_empty() {
         let restored = restored(&trial);
         return End::new(
@@ -129,12 +130,7 @@ async fn run(host: &mut Host<'_>, jobs: &[Job], problems: &mut Vec<String>) {
 }
 
 /// Stops what else the switch started, and compares what runs with what ran.
-async fn settle(
-    host: &mut Host<'_>,
-    trial: &Trial,
-    from: Option<&Bundle>,
-    to: Option<&Bundle>,
-) -> Vec<String> {
+async fn settle(host: &mut Host<'_>, trial: &Trial, from: Option<&Bundle>, to: Option<&Bundle>) -> Vec<String> {
     let plans: Vec<&Plan> = trial.plans().collect();
     let mut problems = Vec::new();
     let surplus = match apply::snapshot(host.manager, [from, to]).await {

@@ -100,7 +100,8 @@ impl fmt::Display for Status {
             for (name, unit) in units {
                 let state = format!("{} ({})", unit.active.words(), unit.sub);
                 let state = if unit.sub.is_empty() { unit.active.words().to_owned() } else { state };
-                let restarts = if unit.restarts > 0 { format!("  restarted {} times", unit.restarts) } else { String::new() };
+                let restarts =
+                    if unit.restarts > 0 { format!("  restarted {} times", unit.restarts) } else { String::new() };
                 writeln!(out, "  {:<width$}  {state}{restarts}", name.as_str())?;
             }
         }

@@ -13,11 +13,11 @@ use super::apply::{self, Host, say};
 use super::error::DiskError;
 use super::generation::Generation;
 use super::history::{self, Entry, Kind};
-use super::lock::{Lock, LockError};
 use super::links::{self, Found};
+use super::lock::{Lock, LockError};
+use super::log::Log;
 use super::manager::{BusError, Manager};
 use super::places::Places;
-use super::log::Log;
 use super::progress::{Event, Outcome};
 use super::trial::{self, SetAside, Stage, Trial};
 use super::{admit, adopt, confirm, current, foreign, recover, rollback, store, system};
@@ -211,7 +211,8 @@ pub fn load(places: &Places, target: &Target) -> Result<Bundle, End> {
         Target::Generation(generation) => store::read(places, *generation).map_err(|error| invalid(error.to_string())),
         Target::Bundle(path) if path.is_dir() => Bundle::read(path).map_err(|error| invalid(error.to_string())),
         Target::Bundle(path) => {
-            let file = File::open(path).map_err(|error| invalid(format!("{} cannot be read: {error}", path.display())))?;
+            let file =
+                File::open(path).map_err(|error| invalid(format!("{} cannot be read: {error}", path.display())))?;
             Bundle::unpack(file).map_err(|error| invalid(format!("{}: {error}", path.display())))
         }
     }
@@ -261,13 +262,17 @@ pub fn look_at_files(
     if found.is_in_the_way() {
         let immovable: Vec<String> = found.immovable().map(|it| format!("\n- {it}")).collect();
         if !immovable.is_empty() {
-            let message = "these win over the units of the bundle, and are made by others that have to stop that first:";
+            let message =
+                "these win over the units of the bundle, and are made by others that have to stop that first:";
             return Err(End::new(Outcome::Refused, format!("{message}{}", immovable.concat())));
         }
         if !adopt {
             let help = "remove them, or switch with --adopt, which sets them aside and brings them back when citadel is \
                         uninstalled";
-            return Err(End::new(Outcome::Refused, format!("others have these already:{}\n{help}", found.in_the_way())));
+            return Err(End::new(
+                Outcome::Refused,
+                format!("others have these already:{}\n{help}", found.in_the_way()),
+            ));
         }
         set_aside = adopt::plan(id.unwrap_or("plan"), &found);
     }
@@ -283,7 +288,9 @@ pub fn is_current(places: &Places, target: &Target) -> bool {
     let there = store::read(places, current);
     let (Ok(there), Ok(None)) = (there, Trial::read(places)) else { return false };
     let whole = store::check_store(places, &there).is_ok_and(|missing| missing.is_empty())
-        && links::wanted(&there.manifest).iter().all(|link| links::look(places, link).is_ok_and(|it| it == Found::Right));
+        && links::wanted(&there.manifest)
+            .iter()
+            .all(|link| links::look(places, link).is_ok_and(|it| it == Found::Right));
     whole
         && match target {
             Target::Generation(generation) => *generation == current,

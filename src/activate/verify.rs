@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::current;
 use super::apply;
+use super::current;
 use super::error::DiskError;
 use super::files::{Folder, Through};
 use super::foreign::{self, Wins};

@@ -7,7 +7,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use citadel::activate::Places;
 use citadel::activate::manager::{BusErrorKind, Job, JobEvent, JobKind, JobOutcome, JobResult, Manager, Way};
+use citadel::activate::progress::{Event, Outcome};
+use citadel::activate::worker::{self, Followed};
 use citadel::bundle::unit::UnitName;
 use citadel::plan::{ActiveState, LoadState, Snapshot};
 
@@ -212,7 +215,7 @@ fn jobs_and_reasons() {
         let outcomes = run(&manager, &["start never.service", "stop good.service"], Duration::from_millis(500)).await;
         assert_ended(&outcomes, "never.service", JobResult::TimedOut, "it is still starting (start)");
         assert_ended(&outcomes, "good.service", JobResult::Done, "");
-        assert_eq!(systemctl(&["list-jobs", "--no-legend"]), "", "what is late was cancelled");
+        assert!(!systemctl(&["list-jobs"]).contains("never.service"), "what is late was cancelled");
         let stops = ["stop never.service", "stop slow.service", "stop reloads.service"];
         for (unit, outcome) in run(&manager, &stops, LIMIT).await {
             assert_eq!(outcome.result, JobResult::Done, "{unit}: {}", outcome.reason);
@@ -269,6 +272,75 @@ fn restarts_are_one_transaction() {
         }
         systemctl(&["stop", "r1.service"]);
         fs::remove_file(&alias).expect("the link is removed");
+    });
+}
+
+#[test]
+#[ignore = "runs on a throwaway host"]
+fn a_worker_is_followed() {
+    over_both(|manager| async move {
+        let places = Places::new("/");
+        fs::create_dir_all("/run/citadel/switches").expect("a folder");
+        let follow = async |id: &str| {
+            let mut seen = Vec::new();
+            let unit = worker::unit(id).expect("a name");
+            let followed = worker::follow(&places, id, &unit, &mut |event| seen.push(event.clone())).await;
+            let messages = seen.into_iter().filter_map(|event| match event {
+                Event::Warning { message } => Some(message),
+                _ => None,
+            });
+            (followed.expect("the log is read"), messages.collect::<Vec<_>>())
+        };
+        let start = async |id: &str, script: &str| {
+            let _ = fs::remove_file(places.progress(id));
+            let _ = fs::remove_file("/run/started");
+            // It does nothing before systemd has said that it runs.
+            let script = format!(
+                "say() {{ echo \"$1\" >>/run/citadel/switches/{id}.jsonl; }}\n\
+                 until [ -e /run/started ]; do sleep 0.01; done\n{script}"
+            );
+            let argv = ["/bin/sh", "-c", &script].map(str::to_owned);
+            let environment = BTreeMap::from([("SAID".to_owned(), "by the worker".to_owned())]);
+            worker::start(&manager, &worker::unit(id).expect("a name"), &argv, &environment).await.expect("it starts");
+            fs::write("/run/started", "").expect("a file is written");
+        };
+        const WARN: &str = r#"say "{\"event\":\"warning\",\"message\":\"$SAID\"}""#;
+        const FINISH: &str = r#"say '{"event":"finished","outcome":"done","summary":"","seconds":1.0}'"#;
+
+        start("ends", &format!("{WARN}\n{FINISH}")).await;
+        assert_eq!(follow("ends").await, (Followed::Finished(Outcome::Done), vec!["by the worker".to_owned()]));
+
+        start("dies", &format!("{WARN}\nkill -9 $$")).await;
+        assert_eq!(follow("dies").await, (Followed::Vanished, vec!["by the worker".to_owned()]));
+
+        // Recovery goes on with the log.
+        let line = r#"{"event":"finished","outcome":"rolled_back","summary":"","seconds":1.0}"#;
+        fs::write("/run/last-line", format!("{line}\n")).expect("a line is written");
+        let command = "cat /run/last-line >>/run/citadel/switches/taken-back.jsonl";
+        let recovery =
+            format!("[Service]\nType=oneshot\nExecStartPre=/bin/sleep 1\nExecStart=/bin/sh -c '{command}'\n");
+        given(&manager, &[("citadel-recover.service", &recovery)]).await;
+        start("taken-back", "kill -9 $$").await;
+        assert_eq!(follow("taken-back").await.0, Followed::Finished(Outcome::RolledBack));
+        fs::remove_file(format!("{UNITS}/citadel-recover.service")).expect("it is removed");
+
+        let argv = ["/no/program".to_owned()];
+        let error = worker::start(&manager, &worker::unit("absent").expect("a name"), &argv, &BTreeMap::new()).await;
+        let said = error.expect_err("there is no such program").to_string();
+        assert!(said.contains("journalctl --unit=citadel-switch-absent.service"), "{said}");
+
+        // Whoever watches may go away.
+        start("goes-on", "sleep 99").await;
+        let interrupt = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let own = std::process::id().to_string();
+            assert!(Command::new("/bin/kill").args(["-INT", &own]).status().is_ok_and(|status| status.success()));
+        };
+        let (followed, ()) = tokio::join!(follow("goes-on"), interrupt);
+        assert_eq!(followed.0, Followed::Left);
+        let unit = worker::unit("goes-on").expect("a name");
+        assert_eq!(manager.unit(&unit).await.expect("a state").active, ActiveState::Active, "the switch goes on");
+        systemctl(&["stop", unit.as_str()]);
     });
 }
 

@@ -30,6 +30,9 @@ pub enum BusErrorKind {
     /// systemd, or the bus, answered with an error.
     #[error("{message} ({name})")]
     Refused { name: String, message: String },
+    /// It was taken, and then did not go well.
+    #[error("{0}")]
+    Ended(String),
     /// The answer is not what the interface of systemd says.
     #[error("systemd answered something that citadel does not understand: {0}")]
     Strange(String),

@@ -60,7 +60,9 @@ impl Manager {
     ) -> Result<JobOutcome, BusError> {
         let program = argv.first().map_or("", String::as_str);
         properties.push(("Description", description.into()));
-        properties.push(("ExecStart", Variant::from(vec![(program, argv, false)])));
+        // Without the flag systemd would replace what looks like a variable.
+        let flags: &[&str] = &["no-env-expand"];
+        properties.push(("ExecStartEx", Variant::from(vec![(program, argv, flags)])));
         let none: [(&str, Vec<(&str, Variant<'_>)>); 0] = [];
         let call = Call::manager("StartTransientUnit", Some(unit), &(unit.as_str(), "fail", properties, &none[..]))?;
         self.bus.subscribe().await?;

@@ -17,13 +17,16 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Code> {
     root::need()?;
     match confirm::confirm(&arguments.common.places()).map_err(|error| problem(Code::NotWritten, error))? {
-        Answer::Confirmed(generation) => output::result(arguments.common.json, &json!({ "confirmed": generation }), || {
-            format!("generation {generation} is confirmed")
-        }),
-        Answer::NothingToConfirm => Err(problem(Code::Refused, "no switch waits for a confirmation")),
-        Answer::TooEarly => {
-            Err(problem(Code::Refused, "the switch is still at work; confirm it when it says that everything is healthy"))
+        Answer::Confirmed(generation) => {
+            output::result(arguments.common.json, &json!({ "confirmed": generation }), || {
+                format!("generation {generation} is confirmed")
+            })
         }
+        Answer::NothingToConfirm => Err(problem(Code::Refused, "no switch waits for a confirmation")),
+        Answer::TooEarly => Err(problem(
+            Code::Refused,
+            "the switch is still at work; confirm it when it says that everything is healthy",
+        )),
         Answer::TooLate => Err(problem(Code::Refused, "the time is over, and the switch is being taken back")),
     }
 }

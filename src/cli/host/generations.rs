@@ -87,8 +87,7 @@ fn list(common: &Common) -> Result<(), Code> {
 }
 
 fn show(one: &One) -> Result<(), Code> {
-    let bundle =
-        store::read(&one.common.places(), one.generation).map_err(|error| problem(Code::NotFound, error))?;
+    let bundle = store::read(&one.common.places(), one.generation).map_err(|error| problem(Code::NotFound, error))?;
     output::result(one.common.json, &bundle.manifest, || {
         let units = bundle.manifest.units.keys().map(|unit| format!("  {unit}\n"));
         format!(

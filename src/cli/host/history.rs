@@ -20,8 +20,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Code> {
-    let mut entries =
-        history::read(&arguments.common.places()).map_err(|error| problem(Code::NotFound, error))?;
+    let mut entries = history::read(&arguments.common.places()).map_err(|error| problem(Code::NotFound, error))?;
     if let Some(id) = &arguments.id {
         entries.retain(|entry| entry.id == *id);
         if entries.is_empty() {

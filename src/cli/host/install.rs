@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::output::{self, problem};
 use super::{Common, root};
-use crate::activate::{install, setup};
 use crate::activate::manager::Manager;
+use crate::activate::{install, setup};
 use crate::cli::exit::Code;
 
 /// Install the activator and the systemd generator; the first switch does this by itself

@@ -67,7 +67,11 @@ pub fn show(places: &Places, target: &Target, adopt: bool, exit_code: bool, json
         "plan": prospect.plan,
     });
     output::result(json, &value, || {
-        if done { "nothing to do: the host runs this already".to_owned() } else { progress::plan_lines(&prospect.plan).join("\n") }
+        if done {
+            "nothing to do: the host runs this already".to_owned()
+        } else {
+            progress::plan_lines(&prospect.plan).join("\n")
+        }
     })?;
     if done && exit_code { Err(Code::Unchanged) } else { Ok(()) }
 }

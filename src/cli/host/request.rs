@@ -133,7 +133,9 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
         }
         Followed::Vanished => Err(problem(
             Code::Broken,
-            format!("the service of the switch {id} ended without a word; see `journalctl -u {unit}`, then `citadel-activate recover`"),
+            format!(
+                "the service of the switch {id} ended without a word; see `journalctl -u {unit}`, then `citadel-activate recover`"
+            ),
         )),
     }
 }

@@ -13,7 +13,11 @@ pub fn is_root() -> bool {
 
 /// Makes sure that this process may change the host.
 pub fn need() -> Result<(), Code> {
-    if is_root() { Ok(()) } else { Err(problem(Code::Refused, "this changes the host, so it needs root; run it with `sudo`")) }
+    if is_root() {
+        Ok(())
+    } else {
+        Err(problem(Code::Refused, "this changes the host, so it needs root; run it with `sudo`"))
+    }
 }
 
 /// Runs this program again as root, with these arguments; returns only when that is not possible.

@@ -39,7 +39,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Code> {
     }
     if !places.is_live() {
         if arguments.boot || arguments.how.confirm.is_some() {
-            return Err(problem(Code::Usage, "a host that does not run cannot try a bundle; leave out --boot and --confirm"));
+            return Err(problem(
+                Code::Usage,
+                "a host that does not run cannot try a bundle; leave out --boot and --confirm",
+            ));
         }
         let end = offline::switch(&places, &target, arguments.adopt);
         return request::report(&end, &arguments.how, arguments.common.json);
