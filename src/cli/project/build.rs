@@ -27,23 +27,42 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
     let profile = session.profile(&arguments.profile)?;
     let folder = match &arguments.output {
         Some(output) => session.folder.join(output),
-        None => profile.project.root().join("result").join(&profile.name),
+        None => default_folder(&profile),
     };
-    if let Some((bundle, stamp)) = Stamp::unchanged(&profile, &folder) {
+    let made = make(&profile, &folder, arguments.locked, session)?;
+    report(&made.bundle, &folder, made.built, made.warnings, session);
+    Ok(())
+}
+
+/// Returns where a bundle of a profile goes unless somebody says otherwise.
+pub fn default_folder(profile: &ProfilePath) -> PathBuf {
+    profile.project.root().join("result").join(&profile.name)
+}
+
+/// A bundle that is in its folder.
+pub struct Made {
+    pub bundle: Bundle,
+    /// Whether it was not there before.
+    pub built: bool,
+    /// How many warnings were shown.
+    pub warnings: usize,
+}
+
+/// Makes sure that a folder holds the bundle of a profile.
+pub fn make(profile: &ProfilePath, folder: &Path, locked: bool, session: &Session) -> Result<Made, exit::Code> {
+    if let Some((bundle, stamp)) = Stamp::unchanged(profile, folder) {
         session.output.replay(&stamp.warnings);
-        lock::compare(&profile, &bundle, arguments.locked, session)?;
-        report(&bundle, &folder, false, stamp.warnings.len(), session);
-        return Ok(());
+        lock::compare(profile, &bundle, locked, session)?;
+        return Ok(Made { bundle, built: false, warnings: stamp.warnings.len() });
     }
-    let Compiled { bundle, warnings, sources } = compile(&profile, session)?;
+    let Compiled { bundle, warnings, sources } = compile(profile, session)?;
     for warning in &warnings {
         session.output.diagnostic(warning, &sources);
     }
-    lock::compare(&profile, &bundle, arguments.locked, session)?;
-    write(&bundle, &folder, session)?;
-    Stamp::remember(&profile, &folder, &bundle, Output::keep(&warnings, &sources));
-    report(&bundle, &folder, true, warnings.len(), session);
-    Ok(())
+    lock::compare(profile, &bundle, locked, session)?;
+    write(&bundle, folder, session)?;
+    Stamp::remember(profile, folder, &bundle, Output::keep(&warnings, &sources));
+    Ok(Made { bundle, built: true, warnings: warnings.len() })
 }
 
 fn write(bundle: &Bundle, folder: &Path, session: &Session) -> Result<(), exit::Code> {
