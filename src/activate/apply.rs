@@ -141,7 +141,10 @@ impl health::Host for Manager {
 /// Carries out the plan of a trial; an error says what went wrong.
 pub async fn apply(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new: &Bundle) -> Result<(), String> {
     let plan = &trial.plan;
-    links::make(host.places, &new.manifest).map_err(|error| error.to_string())?;
+    let occupied = links::make(host.places, &new.manifest).map_err(|error| error.to_string())?;
+    if let Some(link) = occupied.first() {
+        return Err(format!("somebody else put a file at {}", link.path.display()));
+    }
 
     say(host.log, &Event::Stage { name: "stop".to_owned() });
     let stops: Vec<Job> = jobs(plan, |action| action.stops_first().then_some(JobKind::Stop));

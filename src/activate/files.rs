@@ -114,6 +114,7 @@ impl Folder {
         };
         let parent = Self::make(places, parent, through, made)?;
         if parent.make_child(name)? {
+            parent.sync()?;
             made.push(folder.to_owned());
         }
         parent.child(name)
@@ -152,7 +153,7 @@ impl Folder {
         }
     }
 
-    /// Makes a folder in this one, readable by everybody; returns whether it was missing.
+    /// Makes a folder in this one, readable by everybody, without syncing; returns whether it was missing.
     pub fn make_child(&self, name: impl AsRef<OsStr>) -> Result<bool, DiskError> {
         let failed = |error: Errno| DiskError::doing("make the folder", self.path_of(&name))(error.into());
         match rustix::fs::mkdirat(&self.fd, name.as_ref(), Mode::from_raw_mode(0o755)) {
@@ -162,7 +163,6 @@ impl Folder {
         }
         // The umask must not decide who can read what services need.
         rustix::fs::fchmod(self.child(&name)?, Mode::from_raw_mode(0o755)).map_err(failed)?;
-        self.sync()?;
         Ok(true)
     }
 

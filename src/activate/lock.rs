@@ -21,7 +21,7 @@ pub struct Lock {
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("another switch is running{holder}; wait for it with `--wait`, or see `citadel status`")]
+    #[error("another switch is running{holder}; wait for it with `--wait-lock`, or see `citadel status`")]
     Busy {
         /// Who has it since when, to stand behind a word; empty when that is not known.
         holder: String,

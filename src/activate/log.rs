@@ -76,7 +76,7 @@ impl Reader {
 
     /// Returns the events that were added since the last call. A line that is not an event, because its writer was
     /// killed or is of a later version, is left out.
-    pub fn next(&mut self) -> io::Result<Vec<Event>> {
+    pub fn news(&mut self) -> io::Result<Vec<Event>> {
         let file = match &mut self.file {
             Some(file) => file,
             none => match File::open(&self.path) {
@@ -122,17 +122,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let places = Places::new(folder.path());
         let mut reader = Reader::new(&places, "1");
-        assert_eq!(reader.next().expect("there is nothing yet"), []);
+        assert_eq!(reader.news().expect("there is nothing yet"), []);
         let mut log = Log::create(&places, "1").expect("a log");
         assert!(Log::create(&places, "1").is_err(), "a log belongs to one switch");
         log.append(&warning("a\nb")).expect("it is written");
         log.append(&warning("c")).expect("it is written");
-        assert_eq!(reader.next().expect("it is read"), [warning("a\nb"), warning("c")]);
+        assert_eq!(reader.news().expect("it is read"), [warning("a\nb"), warning("c")]);
         log.file.write_all(b"{\"event\":\"warn").expect("half a line is written");
-        assert_eq!(reader.next().expect("it is read"), []);
+        assert_eq!(reader.news().expect("it is read"), []);
         drop(log);
         Log::open(&places, "1").expect("a log").append(&warning("d")).expect("it is written");
-        assert_eq!(reader.next().expect("it is read"), [warning("d")]);
+        assert_eq!(reader.news().expect("it is read"), [warning("d")]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::lock::Lock;
 use super::places::Places;
 use super::progress::Outcome;
+use super::record::Record;
 use super::switch::{self, End, Prospect, Target};
 use super::{adopt, current, links, setup, store};
 use crate::plan::{self, Snapshot};
@@ -29,8 +30,9 @@ fn try_switch(places: &Places, target: &Target, adopt: bool) -> Result<End, End>
     let written = || -> Result<_, super::error::DiskError> {
         setup::prepare(places)?;
         let to = store::import(places, &prospect.new)?;
-        links::make(places, &prospect.new.manifest)?;
+        Record::update(places, |record| record.adopted.extend(prospect.set_aside.iter().cloned()))?;
         adopt::set_aside(places, &prospect.set_aside)?;
+        links::make(places, &prospect.new.manifest)?;
         current::set(places, Some(to))?;
         links::prune(places, Some(&prospect.new.manifest))?;
         Ok(to)

@@ -10,6 +10,7 @@ use super::log::Log;
 use super::manager::Manager;
 use super::places::Places;
 use super::progress::{Event, Outcome};
+use super::record::Record;
 use super::switch::{self, End};
 use super::trial::{self, Stage, Trial};
 use super::{adopt, current, rollback, store};
@@ -116,7 +117,8 @@ fn try_boot(places: &Places, mut trial: Trial, boot: String) -> End {
 fn restore_files(places: &Places, trial: &Trial) -> End {
     let restored = current::set(places, trial.from)
         .and_then(|()| adopt::put_back(places, &trial.set_aside))
-        .and_then(|_| Trial::remove(places));
+        .and_then(|_| Record::update(places, |record| record.adopted.retain(|file| !trial.set_aside.contains(file))))
+        .and_then(|()| Trial::remove(places));
     match restored {
         Ok(()) => {
             let back = trial.from.map_or("no generation".to_owned(), |from| format!("generation {from}"));

@@ -9,8 +9,9 @@ use super::apply::{self, Host, say};
 use super::error::DiskError;
 use super::manager::{Job, JobKind};
 use super::progress::{Event, Outcome};
+use super::record::Record;
 use super::switch::End;
-use super::trial::{Stage, Trial};
+use super::trial::{SetAside, Stage, Trial};
 use super::{adopt, current, links};
 use crate::bundle::Bundle;
 use crate::plan::{self, Plan};
@@ -116,6 +117,8 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
 /// Brings back what was set aside; what cannot come back is said and stops nothing.
 fn put_back(host: &mut Host<'_>, trial: &Trial) -> Result<(), DiskError> {
     let not_back = adopt::put_back(host.places, &trial.set_aside)?;
+    let kept = |file: &SetAside| !trial.set_aside.contains(file) || not_back.occupied.contains(file);
+    Record::update(host.places, |record| record.adopted.retain(kept))?;
     for message in not_back.messages() {
         say(host.log, &Event::Warning { message });
     }

@@ -19,6 +19,7 @@ use super::log::Log;
 use super::manager::{BusError, Manager};
 use super::places::Places;
 use super::progress::{Event, Outcome};
+use super::record::Record;
 use super::trial::{self, SetAside, Stage, Trial};
 use super::{admit, adopt, confirm, current, foreign, recover, rollback, store, system};
 use crate::bundle::Bundle;
@@ -193,7 +194,9 @@ async fn carry_out(places: &Places, request: &Request, log: &mut Option<Log>, en
 /// Applies the new generation, waits until it is proven, and makes that final.
 async fn try_out(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new: &Bundle) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    adopt::set_aside(host.places, &trial.set_aside).map_err(|error| text(&error))?;
+    Record::update(host.places, |record| record.adopted.extend(trial.set_aside.iter().cloned()))
+        .and_then(|()| adopt::set_aside(host.places, &trial.set_aside))
+        .map_err(|error| text(&error))?;
     apply::apply(host, trial, old, new).await?;
     if let Some(seconds) = trial.confirm_within {
         confirm::wait(host, trial, Duration::from_secs(seconds)).await?;

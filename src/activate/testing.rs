@@ -55,6 +55,7 @@ pub fn trial(from: Option<Generation>, to: Generation) -> Trial {
         confirm_until: None,
         before: Snapshot::default(),
         plan: Plan::default(),
+        went_back: Vec::new(),
         set_aside: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::log::Reader;
 use super::manager::{BusError, BusErrorKind, JobResult, Manager, Variant};
@@ -112,7 +112,7 @@ pub async fn follow(
     loop {
         // Asked before the last look into the log: what ended has written all that it will.
         let over = workers.are_over().await;
-        let events = log.next().map_err(|source| FollowError::Read { path: log.path().to_owned(), source })?;
+        let events = log.news().map_err(|source| FollowError::Read { path: log.path().to_owned(), source })?;
         for event in &events {
             observe(event);
             if let Event::Finished { outcome, .. } = event {
@@ -176,8 +176,10 @@ impl<'u> Workers<'u> {
     async fn are_over(&mut self) -> bool {
         const TWICE: u32 = 2;
         if self.asked.elapsed() >= ALIVE {
+            // While systemd reads its units it does not answer, and the log goes on.
+            let there = timeout(ALIVE, self.is_there()).await.unwrap_or(true);
+            self.absent = if there { 0 } else { self.absent + 1 };
             self.asked = Instant::now();
-            self.absent = if self.is_there().await { 0 } else { self.absent + 1 };
         }
         self.absent >= TWICE
     }

@@ -44,6 +44,11 @@ impl Bundle {
                 return Err(ReadError::Path(name.clone()));
             }
             let path = folder.join(name);
+            // Root reads bundles of others, in which a name may be a pipe or a device without end.
+            let metadata = fs::metadata(&path).map_err(|source| ReadError::Io { path: path.clone(), source })?;
+            if !metadata.is_file() || metadata.len() != entry.size {
+                return Err(ReadError::Changed(path));
+            }
             let content = fs::read(&path).map_err(|source| ReadError::Io { path: path.clone(), source })?;
             if content.len() as u64 != entry.size || Digest::of(&content) != entry.sha256 {
                 return Err(ReadError::Changed(path));

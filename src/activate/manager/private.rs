@@ -139,10 +139,10 @@ fn length(bytes: &[u8]) -> io::Result<Option<usize>> {
 
 /// Turns the name of systemd into a unique one where it stands as the sender.
 fn rename_sender(message: &mut [u8]) {
-    if let Some(at) = sender(message)
-        && message[at..].starts_with(SENDER)
+    if let Some(name) = sender(message).and_then(|at| message.get_mut(at..))
+        && name.starts_with(SENDER)
     {
-        message[at] = b':';
+        name[0] = b':';
     }
 }
 

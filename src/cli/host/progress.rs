@@ -72,6 +72,15 @@ impl Show {
         }
     }
 
+    /// Says that nobody watches any more, and that this does not end the switch.
+    pub fn leave(&mut self) {
+        self.live = None;
+        if !self.json {
+            let line = "the switch goes on; `citadel-activate status` shows how far it is";
+            write(&mut io::stderr().lock(), line);
+        }
+    }
+
     /// Whether something is said that was not said before.
     fn is_news(&mut self, event: &Event) -> bool {
         match event {
