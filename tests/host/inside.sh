@@ -15,6 +15,8 @@ mount -t overlay overlay -o "lowerdir=$system,upperdir=$task/layers/upper,workdi
 
 # Where the system is the one of this very machine, what its owner set up is none of our business.
 rm -rf "$host/etc/systemd" "$host/usr/local/lib/systemd" "$host"/etc/rc?.d "$host/var/log/journal"
+# Where there is none, systemd would wait for one.
+[ -s "$host/etc/machine-id" ] || echo 0123456789abcdef0123456789abcdef >"$host/etc/machine-id"
 cp -R "$task/host" "$host/task"
 mount --bind /proc "$host/proc"
 env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 chroot "$host" /bin/sh /task/install.sh >"$task/console" 2>&1

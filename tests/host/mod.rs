@@ -4,10 +4,13 @@
 //! the test: files that it sees below `/task`, and a script among them that installs them.
 
 pub mod background;
+#[cfg(feature = "compiler")]
 #[path = "../support/build.rs"]
 pub mod build;
+#[cfg(feature = "compiler")]
 pub mod bundle;
 pub mod disk;
+#[cfg(feature = "compiler")]
 pub mod expected;
 #[path = "../support/machine.rs"]
 pub mod machine;
