@@ -141,23 +141,20 @@ fn conflicts(draft: &Draft<'_>) -> Vec<Claim> {
     claims
 }
 
-/// A start starts what the unit requires and wants, and what those do, be they up or not. What is only wanted gives way to
-/// what starts and excludes it.
+/// A start starts what the unit requires and wants. What it only wants gives way to what starts and excludes it.
+///
+/// It does not reach through units that are up already: systemd drops their jobs, and what those alone would have
+/// started (seen with systemd 252).
 fn pulled_in(draft: &Draft<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
-    let mut seen: BTreeSet<&UnitName> = draft.units().map(|(unit, _)| unit).filter(|unit| draft.starts(unit)).collect();
-    let mut next: Vec<&UnitName> = seen.iter().copied().collect();
-    while let Some(unit) = next.pop() {
+    for (unit, _) in draft.units().filter(|(unit, _)| draft.starts(unit)) {
         let Some(new) = draft.new.get(unit) else { continue };
-        for other in new.relations.pulls_in().filter(|other| draft.new.contains(other)) {
-            let required = new.relations.requires.contains(other);
-            let gives_way = || excluded(draft, other).into_iter().any(|excluded| draft.starts(excluded));
-            if draft.is_up(other) {
-                next.extend(seen.insert(other).then_some(other));
-            } else if required {
-                claims.push((other.clone(), Action::Start, Reason::RequiredBy { unit: unit.clone() }));
-            } else if !gives_way() {
-                claims.push((other.clone(), Action::Start, Reason::WantedBy { unit: unit.clone() }));
+        for other in new.relations.pulls_in().filter(|other| !draft.is_up(other) && draft.new.contains(other)) {
+            let unit = unit.clone();
+            if new.relations.requires.contains(other) {
+                claims.push((other.clone(), Action::Start, Reason::RequiredBy { unit }));
+            } else if !excluded(draft, other).into_iter().any(|excluded| draft.starts(excluded)) {
+                claims.push((other.clone(), Action::Start, Reason::WantedBy { unit }));
             }
         }
     }
