@@ -11,6 +11,7 @@ use super::trial::Trial;
 use super::{Generation, current, links, store, switch, system};
 use crate::bundle::Bundle;
 use crate::bundle::unit::{UnitFile, UnitKind, UnitName};
+use crate::health::gate::Why;
 use crate::health::{self, GateEvent, GpuProcesses, Subject, Verdict};
 use crate::plan::{Action, Plan, Snapshot, UnitState};
 
@@ -121,6 +122,7 @@ impl Host<'_> {
         let deadline = tokio::time::Instant::now() + within;
         let verdicts = health::gate(subjects, self.manager, Some(deadline), &mut observe).await;
         let unhealthy = |(unit, verdict): (UnitName, Verdict)| match verdict {
+            Verdict::Unhealthy(why @ Why::Probe { .. }) => Some(format!("{unit} is not healthy: {why}")),
             Verdict::Unhealthy(why) => Some(format!("{unit} {why}")),
             Verdict::Healthy { .. } | Verdict::Undecided { .. } => None,
         };
@@ -146,8 +148,10 @@ pub async fn apply(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new
         return Err(format!("somebody else put a file at {}", link.path.display()));
     }
 
-    say(host.log, &Event::Stage { name: "stop".to_owned() });
     let stops: Vec<Job> = jobs(plan, |action| action.stops_first().then_some(JobKind::Stop));
+    if !stops.is_empty() {
+        say(host.log, &Event::Stage { name: "stop".to_owned() });
+    }
     complain(host.run(&stops, STOPPING).await)?;
 
     say(host.log, &Event::Stage { name: "commit".to_owned() });
@@ -253,8 +257,9 @@ fn action(kind: JobKind) -> Action {
 pub fn run_kind(action: Action) -> Option<JobKind> {
     match action {
         Action::Reload => Some(JobKind::Reload),
-        Action::Restart => Some(JobKind::Restart),
-        Action::Start | Action::StopStart => Some(JobKind::Start),
+        // Somebody may have started what was stopped, under its old definition.
+        Action::Restart | Action::StopStart => Some(JobKind::Restart),
+        Action::Start => Some(JobKind::Start),
         Action::Nothing | Action::ReloadManager | Action::Keep | Action::Stop => None,
     }
 }

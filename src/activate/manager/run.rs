@@ -60,9 +60,10 @@ impl Manager {
     ) -> Result<JobOutcome, BusError> {
         let program = argv.first().map_or("", String::as_str);
         properties.push(("Description", description.into()));
-        // Without the flag systemd would replace what looks like a variable.
-        let flags: &[&str] = &["no-env-expand"];
-        properties.push(("ExecStartEx", Variant::from(vec![(program, argv, flags)])));
+        // systemd replaces what looks like a variable; a doubled sign stands for itself. The flag that forbids this would
+        // need `ExecStartEx`, which systemd 252 cannot read back when it reloads.
+        let argv: Vec<String> = argv.iter().map(|argument| argument.replace('$', "$$")).collect();
+        properties.push(("ExecStart", Variant::from(vec![(program, argv, false)])));
         let none: [(&str, Vec<(&str, Variant<'_>)>); 0] = [];
         let call = Call::manager("StartTransientUnit", Some(unit), &(unit.as_str(), "fail", properties, &none[..]))?;
         self.bus.subscribe().await?;

@@ -128,7 +128,7 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
     match followed.map_err(|error| failed(&error))? {
         Followed::Finished(outcome) => code(outcome, &asked.how),
         Followed::Left => {
-            output::note(format!("the switch {id} goes on by itself; `citadel-activate status` tells how far it is"));
+            show.leave();
             Ok(())
         }
         Followed::Vanished => Err(problem(
