@@ -178,9 +178,10 @@ impl Site {
             let words = text.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
             words.collect::<Vec<String>>()
         };
-        let command: Vec<&str> = bundle.values(unit, "ExecStart").last()?.split(' ').collect();
+        let command = bundle.values(unit, "ExecStart").last()?.replace("%%", "%");
+        // The program may be a script, and may have another in its place; its arguments tell.
+        let command: Vec<&str> = command.split(' ').skip(1).collect();
         let runs = words("cmdline");
-        // A script has its interpreter in front.
         let runs: Vec<&str> = runs.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
         if !runs.ends_with(&command) {
             return Some(format!("{unit} runs {runs:?}, not {command:?}"));
