@@ -13,10 +13,12 @@ use rustix::io::Errno;
 
 use super::error::DiskError;
 use super::files::{Access, Folder, Through, is_file, is_link, split};
-use super::foreign::Foreign;
+use super::foreign::{self, Foreign};
 use super::links;
 use super::places::Places;
 use super::trial::SetAside;
+use crate::bundle::manifest::Manifest;
+use crate::bundle::unit::UnitName;
 
 /// Returns what has to move before citadel's own files count; pure. `id` is that of the switch.
 pub fn plan(id: &str, foreign: &Foreign) -> Vec<SetAside> {
@@ -56,6 +58,19 @@ pub fn set_aside(places: &Places, files: &[SetAside]) -> Result<(), DiskError> {
         }
     }
     Ok(())
+}
+
+/// Whether a bundle needs the place of a file that was set aside.
+pub fn is_needed(file: &SetAside, manifest: &Manifest) -> bool {
+    let is_unit = foreign::LOAD_PATH.iter().any(|folder| file.path.starts_with(folder.path));
+    let name = file.path.file_name().and_then(OsStr::to_str).and_then(UnitName::parse);
+    match name.filter(|_| is_unit) {
+        Some(name) => {
+            let has = |name: &UnitName| manifest.units.contains_key(name.as_str());
+            has(&name) || name.template().is_some_and(|template| has(&template))
+        }
+        None => links::wanted(manifest).iter().any(|link| link.path == file.path),
+    }
 }
 
 /// What could not be put back, as paths of the host.

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use super::error::DiskError;
 use super::log::Log;
 use super::manager::{BusError, Job, JobEvent, JobKind, Manager};
 use super::places::Places;
 use super::progress::{Event, UnitProgress};
+use super::record::Record;
 use super::trial::Trial;
-use super::{Generation, current, links, store, switch, system};
+use super::{Generation, adopt, current, links, store, switch, system};
 use crate::bundle::Bundle;
 use crate::bundle::unit::{UnitFile, UnitKind, UnitName};
 use crate::health::gate::Why;
@@ -234,13 +236,36 @@ pub async fn reset_failed(host: &mut Host<'_>, plan: &Plan) {
 }
 
 /// Removes what only the generation before needed.
-pub fn tidy(host: &mut Host<'_>, new: &Bundle) {
+pub async fn tidy(host: &mut Host<'_>, new: &Bundle) {
     let mut problems = Vec::new();
+    problems.extend(give_back(host, new).await.err());
     problems.extend(links::prune(host.places, Some(&new.manifest)).err());
     problems.extend(store::gc(host.places, switch::KEEP).err());
     for problem in problems {
         say(host.log, &Event::Warning { message: problem.to_string() });
     }
+}
+
+/// Puts back files of others that the new generation leaves room for.
+async fn give_back(host: &mut Host<'_>, new: &Bundle) -> Result<(), DiskError> {
+    let mut free = Record::read(host.places)?.adopted;
+    free.retain(|file| !adopt::is_needed(file, &new.manifest));
+    if free.is_empty() {
+        return Ok(());
+    }
+    let not_back = adopt::put_back(host.places, &free)?;
+    Record::update(host.places, |record| {
+        record.adopted.retain(|file| !free.contains(file) || not_back.occupied.contains(file));
+    })?;
+    let back = free.iter().filter(|file| !not_back.lost.contains(&file.path) && !not_back.occupied.contains(file));
+    let back: Vec<String> = back.map(|file| format!("{} is back where it was", file.path.display())).collect();
+    for message in not_back.messages().into_iter().chain(back) {
+        say(host.log, &Event::Warning { message });
+    }
+    if let Err(error) = host.manager.reload().await {
+        say(host.log, &Event::Warning { message: error.to_string() });
+    }
+    Ok(())
 }
 
 /// Returns the word of a plan for what systemd does.

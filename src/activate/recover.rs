@@ -13,15 +13,16 @@ use super::progress::{Event, Outcome};
 use super::record::Record;
 use super::switch::{self, End};
 use super::trial::{self, Stage, Trial};
-use super::{adopt, current, rollback, store};
+use super::{Generation, adopt, current, rollback, store};
 use crate::bundle::Bundle;
 use crate::bundle::unit::UnitName;
-use crate::plan::Snapshot;
+use crate::plan::{self, Snapshot};
 
 /// When recovery runs, and so what it can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Early in a boot, before anything that the generation decides: files only.
+    /// By its unit: early in a boot, before anything that the generation decides and so for files only; or at once when
+    /// a switch of this boot was killed.
     Early,
     /// At the end of a boot that tries a generation.
     Booted,
@@ -70,32 +71,29 @@ async fn finish(places: &Places, trial: Trial, moment: Moment, log: &mut Option<
         Err(error) => return Some(broken(&error)),
     };
     match (trial.stage, moment) {
-        (Stage::NextBoot, Moment::Early) if trial.boot != boot => Some(try_boot(places, trial, boot)),
+        (Stage::NextBoot, Moment::Early) if trial.boot != boot => return Some(try_boot(places, trial, boot)),
         // The one who asked has not booted yet.
-        (Stage::NextBoot, _) => None,
-        (_, Moment::Early) if trial.boot == boot => None,
-        (_, Moment::Early) => Some(restore_files(places, &trial)),
-        (stage, moment) => {
-            let manager = match Manager::connect().await {
-                Ok(manager) => manager,
-                Err(error) => return Some(broken(&error)),
-            };
-            if trial.boot != boot {
-                // This boot began with the old generation: the generator saw to that.
-                let end = restore_files(places, &trial);
-                return Some(match manager.reload().await {
-                    Ok(()) => end,
-                    Err(error) => broken(&error),
-                });
-            }
-            match (stage, moment) {
-                (Stage::Booting, Moment::Booted) => Some(judge_boot(places, &manager, trial, log).await),
-                // The boot is still under way, and its end will be judged.
-                (Stage::Booting, _) => None,
-                (_, Moment::Booted) => None,
-                _ => Some(take_back(places, &manager, trial, "its process was killed", log).await),
-            }
-        }
+        (Stage::NextBoot, _) => return None,
+        (_, Moment::Early) if trial.boot != boot => return Some(restore_files(places, &trial)),
+        _ => {}
+    }
+    let manager = match Manager::connect().await {
+        Ok(manager) => manager,
+        Err(error) => return Some(broken(&error)),
+    };
+    if trial.boot != boot {
+        // This boot began with the old generation: the generator saw to that.
+        let end = restore_files(places, &trial);
+        return Some(match manager.reload().await {
+            Ok(()) => end,
+            Err(error) => broken(&error),
+        });
+    }
+    match (trial.stage, moment) {
+        (Stage::Booting, Moment::Booted) => Some(judge_boot(places, &manager, trial, log).await),
+        // Another switch has begun since the boot.
+        (_, Moment::Booted) => None,
+        _ => Some(take_back(places, &manager, trial, "its process was killed", log).await),
     }
 }
 
@@ -149,7 +147,7 @@ async fn judge_boot(places: &Places, manager: &Manager, trial: Trial, log: &mut 
     if let Err(error) = Trial::remove(places) {
         return broken(&error);
     }
-    apply::tidy(&mut host, &to);
+    apply::tidy(&mut host, &to).await;
     End::new(Outcome::Done, format!("the machine booted with generation {}, and everything is healthy", trial.to))
 }
 
@@ -161,7 +159,47 @@ async fn take_back(places: &Places, manager: &Manager, trial: Trial, why: &str, 
     for message in problems {
         say(host.log, &Event::Warning { message });
     }
-    rollback::roll_back(&mut host, trial, from.as_ref(), to.as_ref(), why).await
+    match (trial.stage, trial.from, &from, &to) {
+        (Stage::Booting, Some(generation), Some(from), Some(to)) => {
+            back_from_boot(&mut host, trial, (generation, from), to, why).await
+        }
+        _ => rollback::roll_back(&mut host, trial, from.as_ref(), to.as_ref(), why).await,
+    }
+}
+
+/// Goes back from a generation that a boot has tried.
+///
+/// What ran before that boot says nothing about what runs now, so this is a move like any other, from the new generation
+/// to the old one. Until it is done the trial stays as it is: another boot would choose the old one.
+async fn back_from_boot(
+    host: &mut Host<'_>,
+    trial: Trial,
+    (generation, from): (Generation, &Bundle),
+    to: &Bundle,
+    why: &str,
+) -> End {
+    let failed = format!("generation {} failed at boot: {why}", trial.to);
+    let moved = match apply::snapshot(host.manager, [Some(to), Some(from)]).await {
+        Ok(now) => {
+            let plan = plan::forward(Some(to), from, &now);
+            let back = Trial { from: Some(trial.to), to: generation, plan, before: now, ..trial };
+            apply::apply(host, &back, Some(to), from).await
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    let removed = moved.and_then(|()| Trial::remove(host.places).map_err(|error| error.to_string()));
+    match removed {
+        Ok(()) => {
+            apply::tidy(host, from).await;
+            End::new(
+                Outcome::RolledBack,
+                format!("{failed}. Back to generation {generation}, and all of it is healthy."),
+            )
+        }
+        Err(error) => {
+            End::new(Outcome::Broken, format!("{failed}. Going back to generation {generation} failed: {error}."))
+        }
+    }
 }
 
 fn read(places: &Places, generation: super::Generation, problems: &mut Vec<String>) -> Option<Bundle> {

@@ -14,6 +14,7 @@ use super::switch::End;
 use super::trial::{SetAside, Stage, Trial};
 use super::{adopt, current, links};
 use crate::bundle::Bundle;
+use crate::bundle::unit::UnitName;
 use crate::plan::{self, Plan};
 
 /// The longest that each part may take in all; units have their own limits besides.
@@ -53,12 +54,13 @@ pub async fn roll_back(
 }
 
 fn restored(trial: &Trial) -> String {
-    let running = trial.before.units.values().filter(|state| state.active.is_up()).count();
-    let touched = trial.plan.order.iter().filter(|unit| trial.plan.action(unit).stops_processes()).count();
+    let ours = |unit: &&UnitName| trial.plan.steps.contains_key(unit.as_str());
+    let running = trial.before.units.keys().filter(ours).filter(|unit| trial.before.is_up(unit)).count();
+    let touched = trial.plan.order.iter().any(|unit| trial.plan.action(unit).stops_processes());
     match (running, touched) {
-        (0, _) => "nothing of it ran, and nothing of it runs".to_owned(),
-        (running, 0) => format!("all {running} units that ran before still run"),
-        (running, _) => format!("all {running} units that ran before run again"),
+        (0, _) => "nothing of it ran before, and nothing of it runs now".to_owned(),
+        (running, false) => format!("all {running} units that ran before still run"),
+        (running, true) => format!("all {running} units that ran before run again"),
     }
 }
 

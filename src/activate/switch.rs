@@ -171,7 +171,15 @@ async fn carry_out(places: &Places, request: &Request, log: &mut Option<Log>, en
     if !request.next_boot {
         host.look_at_health(prospect.old.as_ref(), &trial.before).await;
     }
-    trial.write(places).map_err(End::not_written)?;
+    if request.next_boot {
+        // The next boot needs them before anything of citadel runs.
+        links::make(places, &prospect.new.manifest).map_err(End::not_written)?;
+    }
+    if let Err(error) = trial.write(places) {
+        // It may be there all the same, and nothing has changed yet that it would have to take back.
+        let _ = Trial::remove(places);
+        return Err(End::not_written(error));
+    }
     if request.next_boot {
         let message = format!("the next boot tries generation {to}, and goes back unless everything is healthy then");
         return Ok(End::new(Outcome::NextBoot, message));
@@ -203,7 +211,7 @@ async fn try_out(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new: 
     } else {
         Trial::remove(host.places).map_err(|error| text(&error))?;
     }
-    apply::tidy(host, new);
+    apply::tidy(host, new).await;
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub struct Arguments {
     #[arg(long)]
     pub dry_run: bool,
     /// Change nothing now; the next boot tries the bundle, and goes back when it is not healthy
-    #[arg(long, conflicts_with_all = ["confirm", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["adopt", "confirm", "dry_run"])]
     pub boot: bool,
     /// Set units and files of others that have the same names aside; `uninstall` brings them back
     #[arg(long)]

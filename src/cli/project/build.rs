@@ -1,12 +1,14 @@
 //! `citadel build`: from a profile to a bundle.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::output::{Output, Progress};
 use super::{Session, exit, lock, summary};
 use crate::bundle::Bundle;
 use crate::bundle::write::WriteError;
-use crate::compile::project::ProfilePath;
+use crate::compile::project::{ProfilePath, plain};
 use crate::compile::stamp::Stamp;
 use crate::compile::{self, Compiled};
 
@@ -18,6 +20,9 @@ pub struct Arguments {
     /// Where to write the bundle, instead of `result/PROFILE` in the project
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Also write the bundle as one file, a `.tar.gz` archive that `switch` takes
+    #[arg(long, value_name = "FILE")]
+    archive: Option<PathBuf>,
     /// Fail when citadel.lock says something else
     #[arg(long)]
     locked: bool,
@@ -30,8 +35,24 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
         None => default_folder(&profile),
     };
     let made = make(&profile, &folder, arguments.locked, session)?;
+    if let Some(archive) = &arguments.archive {
+        let path = session.folder.join(archive);
+        pack(&made.bundle, &path).map_err(|error| {
+            let message = format!("cannot write {}: {}", path.display(), plain(&error));
+            session.output.error("E0008", &message, Some("check the directory's permissions and free space"));
+            exit::Code::NotWritten
+        })?;
+    }
     report(&made.bundle, &folder, made.built, made.warnings, session);
     Ok(())
+}
+
+/// Writes a bundle as one file, whole or not at all.
+fn pack(bundle: &Bundle, path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile_in(folder)?;
+    bundle.pack(&mut file)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 /// Returns where a bundle of a profile goes unless somebody says otherwise.
