@@ -89,6 +89,7 @@ fn drift_is_found(release: &Release) {
         host.host.run(&["sh", "-c", script]);
         host.activate(&["verify"]).assert(12).says(&[what]);
         host.host.run(&["sh", "-c", undo]);
+        host.host.systemctl(&["daemon-reload"]);
         host.activate(&["verify"]).assert(0);
     };
     let unit = "/etc/citadel/generations/1/units/web.service";
@@ -99,12 +100,12 @@ fn drift_is_found(release: &Release) {
     found(
         "web.service.d/mine.conf",
         &format!("mkdir {folder} && echo '[Unit]' >{folder}/mine.conf && systemctl daemon-reload"),
-        &format!("rm -r {folder} && systemctl daemon-reload"),
+        &format!("rm -r {folder}"),
     );
     found(
         "web.service",
         "ln -s /dev/null /etc/systemd/system/web.service && systemctl daemon-reload",
-        "rm /etc/systemd/system/web.service && systemctl daemon-reload",
+        "rm /etc/systemd/system/web.service",
     );
 }
 

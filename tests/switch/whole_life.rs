@@ -107,8 +107,19 @@ fn production_development_rollback_uninstall(release: &Release) {
 impl Site {
     /// Returns what changed on the disk, but for what every Debian host writes by itself.
     pub fn changes_since(&self, before: &crate::host::disk::Disk) -> Vec<String> {
-        const OWN: [&str; 6] =
-            ["/var/log/journal", "/var/log/wtmp", "/var/log/btmp", "/var/log/lastlog", "/var/lib/systemd", "/var/tmp"];
+        const OWN: [&str; 10] = [
+            // What the tools that make and remove users keep of the file before.
+            "/etc/group-",
+            "/etc/gshadow-",
+            "/etc/passwd-",
+            "/etc/shadow-",
+            "/var/log/journal",
+            "/var/log/wtmp",
+            "/var/log/btmp",
+            "/var/log/lastlog",
+            "/var/lib/systemd",
+            "/var/tmp",
+        ];
         let ignore = |path: &Path| OWN.iter().any(|own| path.starts_with(own));
         self.host.disk().changes_since(before, ignore)
     }
