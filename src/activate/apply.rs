@@ -43,6 +43,11 @@ pub async fn snapshot<'a>(
     manager: &Manager,
     bundles: impl IntoIterator<Item = Option<&'a Bundle>>,
 ) -> Result<Snapshot, BusError> {
+    snapshot_of(manager, &names(bundles)).await
+}
+
+/// Returns the units of some bundles, and those of others that start them.
+pub fn names<'a>(bundles: impl IntoIterator<Item = Option<&'a Bundle>>) -> BTreeSet<UnitName> {
     let mut names = BTreeSet::new();
     for bundle in bundles.into_iter().flatten() {
         for (name, entry) in &bundle.manifest.units {
@@ -50,7 +55,12 @@ pub async fn snapshot<'a>(
             names.extend(entry.wanted_by.iter().filter_map(|name| UnitName::parse(name)));
         }
     }
-    let mut snapshot = manager.units(&names).await?;
+    names
+}
+
+/// Asks systemd about these units, instances of those that are templates, and units of others that depend on them.
+pub async fn snapshot_of(manager: &Manager, names: &BTreeSet<UnitName>) -> Result<Snapshot, BusError> {
+    let mut snapshot = manager.units(names).await?;
     let loaded = snapshot.units.keys().cloned().collect();
     manager.details(&mut snapshot, &loaded).await?;
     Ok(snapshot)

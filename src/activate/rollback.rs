@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::apply::{self, Host, say};
 use super::error::DiskError;
-use super::manager::{Job, JobKind};
+use super::manager::{BusError, Job, JobKind};
 use super::progress::{Event, Outcome};
 use super::record::Record;
 use super::switch::End;
@@ -15,7 +15,7 @@ use super::trial::{SetAside, Stage, Trial};
 use super::{adopt, current, links};
 use crate::bundle::Bundle;
 use crate::bundle::unit::UnitName;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, Snapshot};
 
 /// The longest that each part may take in all; units have their own limits besides.
 const PART: Duration = Duration::from_secs(30 * 60);
@@ -67,13 +67,10 @@ fn restored(trial: &Trial) -> String {
 /// Brings back files and run state, and returns what could not be brought back.
 async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, to: Option<&Bundle>) -> Vec<String> {
     let mut problems = Vec::new();
-    let now = apply::snapshot(host.manager, [from, to]).await;
+    let now = look(host, trial, from, to).await;
     let stops = match &now {
         Ok(now) => {
-            let plan = match to {
-                Some(to) => plan::rollback(&trial.plans().collect::<Vec<_>>(), from, to, &trial.before, now),
-                None => Plan::default(),
-            };
+            let plan = plan::rollback(&trial.plans().collect::<Vec<_>>(), from, to, &trial.before, now);
             // On disk before it happens: after a kill, the next one has to know what this one started.
             trial.stage = Stage::RollingBack;
             trial.went_back.push(plan.clone());
@@ -116,6 +113,20 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
     problems
 }
 
+/// Asks systemd about all units of the switch. What only a bundle that cannot be read has, the plans name.
+async fn look(
+    host: &Host<'_>,
+    trial: &Trial,
+    from: Option<&Bundle>,
+    to: Option<&Bundle>,
+) -> Result<Snapshot, BusError> {
+    let mut names = apply::names([from, to]);
+    if to.is_none() {
+        names.extend(trial.plans().flat_map(|plan| plan.steps.keys()).cloned());
+    }
+    apply::snapshot_of(host.manager, &names).await
+}
+
 /// Brings back what was set aside; what cannot come back is said and stops nothing.
 fn put_back(host: &mut Host<'_>, trial: &Trial) -> Result<(), DiskError> {
     let not_back = adopt::put_back(host.places, &trial.set_aside)?;
@@ -138,13 +149,13 @@ async fn run(host: &mut Host<'_>, jobs: &[Job], problems: &mut Vec<String>) {
 async fn settle(host: &mut Host<'_>, trial: &Trial, from: Option<&Bundle>, to: Option<&Bundle>) -> Vec<String> {
     let plans: Vec<&Plan> = trial.plans().collect();
     let mut problems = Vec::new();
-    let surplus = match apply::snapshot(host.manager, [from, to]).await {
+    let surplus = match look(host, trial, from, to).await {
         Ok(now) => plan::surplus(from, &trial.before, &now, &plans),
         Err(error) => return vec![error.to_string()],
     };
     let stops: Vec<Job> = surplus.into_iter().map(|unit| Job { unit, kind: JobKind::Stop }).collect();
     run(host, &stops, &mut problems).await;
-    match apply::snapshot(host.manager, [from, to]).await {
+    match look(host, trial, from, to).await {
         Ok(now) => {
             let wrong = plan::mismatch(from, &trial.before, &now, &plans);
             problems.extend(wrong.iter().map(ToString::to_string));

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 pub use mismatch::{Mismatch, mismatch, surplus};
 
-use super::action::{Action, Plan, Reason};
+use super::action::{Action, Plan, Reason, Step};
 use super::change::Change;
 use super::content::differs;
 use super::draft::Draft;
@@ -20,14 +20,21 @@ use crate::bundle::unit::{UnitKind, UnitName};
 
 /// Returns what it takes to come back from a switch, wherever it was interrupted.
 ///
-/// `plans` are the plan of the switch from `from` to `to` and those of rollbacks from it that were interrupted themselves,
-/// `before` is what ran when the switch began, and `now` what runs. What runs now decides: a unit with the same
-/// invocation as before was not touched.
-pub fn rollback(plans: &[&Plan], from: Option<&Bundle>, to: &Bundle, before: &Snapshot, now: &Snapshot) -> Plan {
-    let changes = from.is_none_or(|from| differs(from, to));
+/// `plans` are the plan of the switch from `from` to `to`, which comes first, and those of rollbacks from it that were
+/// interrupted themselves. `before` is what ran when the switch began, and `now` what runs. What runs now decides: a unit
+/// with the same invocation as before was not touched. `to` is none when it cannot be read: then the plan of the switch
+/// tells what it brought.
+pub fn rollback(
+    plans: &[&Plan],
+    from: Option<&Bundle>,
+    to: Option<&Bundle>,
+    before: &Snapshot,
+    now: &Snapshot,
+) -> Plan {
+    let changes = from.zip(to).is_none_or(|(from, to)| differs(from, to));
     let live: BTreeSet<&UnitName> =
         before.units.keys().chain(now.units.keys()).chain(plans.iter().flat_map(|plan| plan.steps.keys())).collect();
-    let (to, from) = (Units::new(Some(to), live.iter().copied()), Units::new(from, live.iter().copied()));
+    let (to, from) = (Units::new(to, live.iter().copied()), Units::new(from, live.iter().copied()));
     let mut draft = Draft::new(&to, &from, now);
     draft.either_is_loaded = true;
     let names: BTreeSet<&UnitName> = live.into_iter().chain(to.names()).chain(from.names()).collect();
@@ -56,15 +63,15 @@ impl Past<'_> {
         let name = self.name;
         let was = self.before.units.get(name).filter(|was| was.active.is_up());
         let foreign = was.is_some_and(|was| was.fragment.as_deref().is_some_and(is_foreign));
-        let (to, from) = (draft.old.get(name), draft.new.get(name));
-        if to.is_none() && from.is_none() {
+        let (in_to, from) = (self.is_in_left(draft), draft.new.get(name));
+        if !in_to && from.is_none() {
             let was = was.filter(|_| !draft.is_up(name) && !draft.is_masked(name))?;
             let ended = ended_by_itself(draft.new, name, was, draft.live(name), self.plans);
             return (!ended).then(|| (Action::Start, vec![Reason::RanBefore]));
         }
         Some(match (was, from) {
             _ if name.is_template() => inert(Reason::Unchanged, self.change(draft)),
-            (Some(was), _) if foreign && to.is_some() => self.given_back(draft, was),
+            (Some(was), _) if foreign && in_to => self.given_back(draft, was),
             (_, None) if draft.is_up(name) => (Action::Stop, vec![Reason::Removed]),
             (_, None) => (Action::Nothing, vec![Reason::Removed]),
             _ if draft.is_masked(name) => (Action::Nothing, vec![Reason::Masked]),
@@ -130,9 +137,30 @@ impl Past<'_> {
         self.plans.iter().any(|plan| actions.contains(&plan.action(self.name)))
     }
 
+    /// Whether the bundle that is left has the unit.
+    fn is_in_left(&self, draft: &Draft<'_>) -> bool {
+        let brought = |reason: &Reason| matches!(reason, Reason::Added | Reason::Adopted { .. });
+        match draft.old.manifest {
+            Some(_) => draft.old.contains(self.name),
+            None => self.there().is_some_and(|step| step.reasons.iter().any(brought)),
+        }
+    }
+
     fn change(&self, draft: &Draft<'_>) -> Option<Change> {
-        let (to, from) = (draft.old.get(self.name)?, draft.new.get(self.name)?);
-        Some(Change::between(self.name, (draft.old, to), (draft.new, from)))
+        let from = draft.new.get(self.name)?;
+        match draft.old.manifest {
+            Some(_) => {
+                let to = draft.old.get(self.name)?;
+                Some(Change::between(self.name, (draft.old, to), (draft.new, from)))
+            }
+            None => Some(Change::recalled(self.name.kind(), &self.there()?.reasons)),
+        }
+    }
+
+    /// Returns what the switch did to the unit, or to its template if it is an instance that came later.
+    fn there(&self) -> Option<&Step> {
+        let steps = &self.plans.first()?.steps;
+        steps.get(self.name).or_else(|| steps.get(&self.name.template()?))
     }
 }
 
