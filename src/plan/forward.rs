@@ -23,7 +23,12 @@ pub fn forward(old: Option<&Bundle>, new: &Bundle, before: &Snapshot) -> Plan {
     let mut revived = BTreeSet::new();
     let names: BTreeSet<&UnitName> = old.names().chain(new.names()).collect();
     for name in names {
-        let (action, mut reasons, retry) = alone(&draft, name);
+        let (mut action, mut reasons, retry) = alone(&draft, name);
+        if let Some(socket) = draft.connection_of(name).filter(|_| action.restarts()) {
+            // A restart would cut the connection off, and the new run would have none.
+            action = Action::Keep;
+            reasons.insert(0, Reason::Connection { unit: socket.clone() });
+        }
         if let Some(template) = template(&draft, name).filter(|_| action != Action::Nothing) {
             reasons.insert(0, Reason::Template { unit: template });
         }

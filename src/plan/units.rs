@@ -93,6 +93,23 @@ impl<'a> Units<'a> {
         self.names().filter(move |socket| self.service_of(socket) == Some(service))
     }
 
+    /// Returns the socket that started this service for one connection (`Accept=yes`), by the name that systemd gives it:
+    /// an instance of the template that is called like the socket, which begins with the number of the connection.
+    pub fn connection_of(&self, service: &UnitName) -> Option<&UnitName> {
+        let (prefix, instance) = service.stem().split_once('@')?;
+        let (number, _) = instance.split_once('-')?;
+        if service.kind() != UnitKind::Service || number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            return None;
+        }
+        let named = |socket: &UnitName| {
+            let stem = socket.stem();
+            socket.kind() == UnitKind::Socket && stem.split_once('@').map_or(stem, |(prefix, _)| prefix) == prefix
+        };
+        let accepts = |socket: &Unit<'_>| socket.says_yes("Socket", "Accept");
+        self.iter().find(|(name, socket)| named(name) && accepts(socket)).map(|(name, _)| name)
+    }
+
     /// Whether something else starts the unit when there is something to do: a socket, a timer or a path.
     pub fn is_triggered(&self, unit: &UnitName) -> bool {
         self.units.values().any(|other| other.relations.triggers.as_ref() == Some(unit))

@@ -69,6 +69,9 @@ impl Past<'_> {
             let ended = ended_by_itself(draft.new, name, was, draft.live(name), self.plans);
             return (!ended).then(|| (Action::Start, vec![Reason::RanBefore]));
         }
+        if let Some(reason) = was.and_then(|was| self.lost_connection(draft, was)) {
+            return Some(inert(reason, self.change(draft)));
+        }
         Some(match (was, from) {
             _ if name.is_template() => inert(Reason::Unchanged, self.change(draft)),
             (Some(was), _) if foreign && in_to => self.given_back(draft, was),
@@ -78,6 +81,14 @@ impl Past<'_> {
             (Some(was), Some(from)) => self.runs_again(draft, was, from),
             (None, Some(_)) => self.rests_again(draft),
         })
+    }
+
+    /// Returns why nothing can bring a unit back that was up: it served a connection that has ended. One of the same name
+    /// that is up now serves another.
+    fn lost_connection(&self, draft: &Draft<'_>, was: &UnitState) -> Option<Reason> {
+        let now = draft.live(self.name).filter(|now| now.active.is_up());
+        let lost = now.is_none_or(|now| now.invocation != was.invocation);
+        connection(draft.new, self.name, self.plans).filter(|_| lost)
     }
 
     /// A unit of somebody else that the switch took over: its own file defines it again.
@@ -173,7 +184,16 @@ fn inert(reason: Reason, change: Option<Change>) -> Verdict {
     }
 }
 
-/// Whether a unit that was up is no longer, and no plan has to do with it: its work is done, or nobody needs it now.
+/// Returns the reason for which a unit is never started: that it serves one connection. When the switch took its socket
+/// over, only the plan knows.
+fn connection(from: &Units<'_>, name: &UnitName, plans: &[&Plan]) -> Option<Reason> {
+    let here = from.connection_of(name).map(|socket| Reason::Connection { unit: socket.clone() });
+    let planned = || plans.iter().filter_map(|plan| plan.steps.get(name)).flat_map(|step| &step.reasons);
+    here.or_else(|| planned().find(|reason| matches!(reason, Reason::Connection { .. })).cloned())
+}
+
+/// Whether a unit that was up is no longer, and no plan has to do with it: its work is done, or nobody needs it now. A
+/// connection ends also when a plan or a failure ended it.
 fn ended_by_itself(
     from: &Units<'_>,
     name: &UnitName,
@@ -181,6 +201,9 @@ fn ended_by_itself(
     now: Option<&UnitState>,
     plans: &[&Plan],
 ) -> bool {
+    if connection(from, name, plans).is_some() {
+        return true;
+    }
     let now = now.cloned().unwrap_or_default();
     if now.active != ActiveState::Inactive {
         return false;
