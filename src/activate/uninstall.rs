@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::apply::{self, Host};
+use super::end::End;
+use super::host::{self, Host};
 use super::install::{self, Uninstalled};
 use super::lock::{Lock, LockError};
 use super::log::Log;
@@ -10,7 +11,7 @@ use super::manager::{Job, JobKind, Manager};
 use super::places::Places;
 use super::progress::Outcome;
 use super::record::Record;
-use super::switch::{self, End};
+use super::switch;
 use super::{current, recover, store, system};
 use crate::bundle::unit::UnitName;
 use crate::plan::Snapshot;
@@ -30,7 +31,7 @@ pub async fn uninstall(places: &Places, purge: bool) -> Result<Uninstalled, End>
     let manager = Manager::connect().await.map_err(End::not_written)?;
     let id = switch::new_id();
     let mut log = Log::create(places, &id).ok();
-    recover::finish_earlier(places, &manager, &mut log).await?;
+    recover::finish_earlier(places, &mut log).await?;
 
     let generation = current::get(places).map_err(End::not_written)?;
     let bundle = generation.and_then(|generation| store::read(places, generation).ok());
@@ -38,7 +39,7 @@ pub async fn uninstall(places: &Places, purge: bool) -> Result<Uninstalled, End>
     let mut host = Host { places, manager: &manager, log: &mut log, healthy: Vec::new() };
     let mut running = Vec::new();
     if let Some(bundle) = &bundle {
-        let snapshot = apply::snapshot(&manager, [Some(bundle)]).await.map_err(End::not_written)?;
+        let snapshot = host::snapshot(&manager, [Some(bundle)]).await.map_err(End::not_written)?;
         running = ours(&snapshot);
         let stops: Vec<Job> = running.iter().map(|unit| Job { unit: unit.clone(), kind: JobKind::Stop }).collect();
         let failures = host.run(&stops, STOPPING).await.map_err(End::not_written)?;
