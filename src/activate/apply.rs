@@ -240,7 +240,7 @@ pub async fn tidy(host: &mut Host<'_>, new: &Bundle) {
     let mut problems = Vec::new();
     problems.extend(give_back(host, new).await.err());
     problems.extend(links::prune(host.places, Some(&new.manifest)).err());
-    problems.extend(store::gc(host.places, switch::KEEP).err());
+    problems.extend(store::gc(host.places, switch::KEEP, None).err());
     for problem in problems {
         say(host.log, &Event::Warning { message: problem.to_string() });
     }
