@@ -84,7 +84,10 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
     };
     let plan = match now {
         Ok(now) => {
-            let plan = plan::rollback(&trial.plans().collect::<Vec<_>>(), from, to, &trial.before, &now);
+            let plan = match to {
+                Some(to) => plan::rollback(&trial.plans().collect::<Vec<_>>(), from, to, &trial.before, &now),
+                None => Plan::default(),
+            };
             // On disk before it happens: after a kill, the next attempt has to know what this one started.
             trial.went_back.push(plan.clone());
             if let Err(error) = trial.write(host.places) {
