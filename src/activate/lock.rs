@@ -53,6 +53,11 @@ impl Lock {
             }
             Err(error) => return Err(failed("lock")(error.into()).into()),
         }
+        // `uninstall` takes the file away at its end: whoever had opened it before would hold a lock that nobody sees.
+        let held = rustix::fs::fstat(&file).map_err(|error| failed("look at")(error.into()))?;
+        if folder.stat("lock")?.is_none_or(|named| (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino)) {
+            return Err(LockError::Busy { holder: String::new() });
+        }
         let mut tell = || -> std::io::Result<()> {
             file.set_len(0)?;
             file.rewind()?;

@@ -21,8 +21,8 @@ use crate::bundle::digest::Digest;
 use crate::bundle::manifest::{FILE_NAME, FileEntry, Manifest, STORE};
 use crate::bundle::read::{ReadError, parse_manifest};
 
-/// No file of a bundle is larger; archives have the same limit for everything together.
-pub(super) const LIMIT: u64 = 64 << 20;
+/// No file of a bundle is larger; bundles have the same limit for everything together.
+pub(super) use crate::bundle::archive::MOST_BYTES as LIMIT;
 
 /// Durably writes a bundle as a generation; returns an existing one when it is the same bundle, whole.
 ///

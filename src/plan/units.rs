@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compare::boolean;
 use super::relations::Relations;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::{ChangePolicy, Manifest, UnitEntry};
-use crate::bundle::unit::{Entry, Section, UnitFile, UnitKind, UnitName};
+use crate::bundle::unit::{Entry, Section, UnitFile, UnitKind, UnitName, boolean};
 
 /// The units of one bundle, instances of its templates included; of no bundle, none.
 pub(super) struct Units<'a> {
