@@ -39,8 +39,10 @@ impl Lock {
         let folder = Folder::make(places, Path::new("/run/citadel"), Through::Links, &mut Vec::new())?;
         let failed = |doing| move |error: std::io::Error| DiskError::doing(doing, places.lock())(error);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&folder, "lock", flags, Mode::from_raw_mode(0o644))
-            .map_err(|error| failed("open")(error.into()))?;
+        // Whoever can read a file can lock it, and so keep root from every switch.
+        let private = Mode::from_raw_mode(0o600);
+        let file = rustix::fs::openat(&folder, "lock", flags, private).map_err(|error| failed("open")(error.into()))?;
+        rustix::fs::fchmod(&file, private).map_err(|error| failed("set the mode of")(error.into()))?;
         let mut file = File::from(file);
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -90,6 +92,17 @@ mod tests {
         assert!(matches!(block_on(Lock::take_within(&places, Duration::ZERO)), Err(LockError::Busy { .. })));
         drop(lock);
         Lock::try_take(&places).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_can_hold_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_root, places) = host();
+        std::fs::create_dir_all(places.lock().parent().unwrap()).unwrap();
+        std::fs::write(places.lock(), "").unwrap();
+        std::fs::set_permissions(places.lock(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let _lock = Lock::try_take(&places).unwrap();
+        assert_eq!(std::fs::metadata(places.lock()).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

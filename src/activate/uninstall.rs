@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::apply::{self, Host};
+use super::end::End;
+use super::host::{self, Host};
 use super::install::{self, Uninstalled};
 use super::lock::{Lock, LockError};
 use super::log::Log;
@@ -10,7 +11,7 @@ use super::manager::{Job, JobKind, Manager};
 use super::places::Places;
 use super::progress::Outcome;
 use super::record::Record;
-use super::switch::{self, End};
+use super::switch;
 use super::{current, recover, store, system};
 use crate::bundle::unit::UnitName;
 use crate::plan::Snapshot;
@@ -30,21 +31,19 @@ pub async fn uninstall(places: &Places, purge: bool) -> Result<Uninstalled, End>
     let manager = Manager::connect().await.map_err(End::not_written)?;
     let id = switch::new_id();
     let mut log = Log::create(places, &id).ok();
-    recover::finish_earlier(places, &manager, &mut log).await?;
+    recover::finish_earlier(places, &mut log).await?;
 
     let generation = current::get(places).map_err(End::not_written)?;
     let bundle = generation.and_then(|generation| store::read(places, generation).ok());
     let adopted = Record::read(places).map_err(End::not_written)?.adopted;
-    let mut host = Host { places, manager: &manager, log: &mut log, healthy: Vec::new() };
+    let mut host = Host { places, manager, log: &mut log };
     let mut running = Vec::new();
     if let Some(bundle) = &bundle {
-        let snapshot = apply::snapshot(&manager, [Some(bundle)]).await.map_err(End::not_written)?;
+        let snapshot = host::snapshot(&host.manager, [Some(bundle)]).await.map_err(End::not_written)?;
         running = ours(&snapshot);
         let stops: Vec<Job> = running.iter().map(|unit| Job { unit: unit.clone(), kind: JobKind::Stop }).collect();
-        let failures = host.run(&stops, STOPPING).await.map_err(End::not_written)?;
-        if !failures.is_empty() {
-            return Err(End::new(Outcome::NotWritten, format!("not everything stops: {}", failures.join("; "))));
-        }
+        let ran = host.run(&stops, STOPPING).await.map_err(End::not_written)?;
+        ran.complain().map_err(|failed| End::new(Outcome::Broken, format!("not everything stops: {failed}")))?;
     }
     // Gone from here on: power may fail, and no boot starts any of it.
     current::set(places, None).map_err(End::not_written)?;
@@ -52,17 +51,16 @@ pub async fn uninstall(places: &Places, purge: bool) -> Result<Uninstalled, End>
     if let Some(bundle) = &bundle {
         gone.kept.extend(system::leave(bundle).await);
     }
-    manager.reload().await.map_err(End::not_written)?;
+    host.manager.reload().await.map_err(End::not_written)?;
     for unit in &running {
         // One that failed would be remembered for ever.
-        let _ = manager.reset_failed(unit).await;
+        let _ = host.manager.reset_failed(unit).await;
     }
     // What ran under its old definition before it was set aside runs under it again.
     let names = adopted.iter().filter_map(|file| UnitName::parse(file.path.file_name()?.to_str()?));
     let starts: Vec<Job> =
         names.filter(|unit| running.contains(unit)).map(|unit| Job { unit, kind: JobKind::Start }).collect();
-    let mut host = Host { places, manager: &manager, log: &mut log, healthy: Vec::new() };
-    gone.kept.extend(host.run(&starts, STOPPING).await.map_err(End::not_written)?);
+    gone.kept.extend(host.run(&starts, STOPPING).await.map_err(End::not_written)?.failed);
     Ok(gone)
 }
 
