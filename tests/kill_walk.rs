@@ -21,7 +21,7 @@ mod runs;
 #[allow(dead_code, reason = "tests/switch.rs uses the rest")]
 mod site;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -134,22 +134,26 @@ fn broken() -> Arc<Bundle> {
 
 /// What was tried, for people.
 #[derive(Debug, Default)]
-struct Tally(BTreeMap<(Blow, Option<i32>, &'static str), usize>);
+struct Tally(BTreeMap<(Blow, Option<i32>, &'static str), Vec<Point>>);
 
 impl Tally {
-    fn add(&mut self, blow: Blow, ended: &Ended, outcome: &'static str) {
-        *self.0.entry((blow, ended.code, outcome)).or_default() += 1;
+    fn add(&mut self, blow: Blow, ended: &Ended, outcome: &'static str, point: &Point) {
+        self.0.entry((blow, ended.code, outcome)).or_default().push(point.clone());
     }
 
     /// Writes it past the test harness, which hides what passing tests print.
     fn report(&self, what: &str, release: &Release, points: usize, sample: Sample) {
-        let all: usize = self.0.values().sum();
+        let all: usize = self.0.values().map(Vec::len).sum();
         let mut text = format!(
             "walk: {what}, systemd {}: {points} points; {all} tried (CITADEL_WALK={}/{})\n",
             release.systemd, sample.every, sample.first
         );
-        for ((blow, code, outcome), count) in &self.0 {
-            text += &format!("walk:   {blow:?}: {count} times exit code {code:?}, then {outcome}\n");
+        for ((blow, code, outcome), points) in &self.0 {
+            text += &format!("walk:   {blow:?}: {} times exit code {code:?}, then {outcome}\n", points.len());
+            // The switch itself could not say how it ended.
+            for point in points.iter().filter(|_| *code == Some(9)) {
+                text += &format!("walk:     {} number {}: {}\n", point.call, point.number, point.text);
+            }
         }
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
@@ -183,6 +187,12 @@ impl Drop for Here<'_> {
     }
 }
 
+/// Returns the points that another run of the same switch has as well: how often it writes to sockets is not quite the same.
+fn in_both(points: Vec<Point>, again: &[Point]) -> Vec<Point> {
+    let again: BTreeSet<_> = again.iter().map(|point| (&point.call, point.number, point.is_on_disk)).collect();
+    points.into_iter().filter(|point| again.contains(&(&point.call, point.number, point.is_on_disk))).collect()
+}
+
 /// What to try: each point with each blow that makes sense there.
 fn todo(points: &[Point], blows: &[Blow], sample: Sample) -> Vec<(Point, Blow)> {
     let makes_sense = |point: &Point, blow: &Blow| point.is_on_disk || !matches!(blow, Blow::Error(_));
@@ -197,7 +207,9 @@ fn there_and_back(release: &Release, blows: &[Blow]) {
     let (sides, sample) = ([old(), new()], Sample::wanted());
     let Some(mut site) = Site::running(release, &[&sides[0], &sides[1]]) else { return };
     site.prepare_interruptions();
-    let points = [site.list_points(&sides[1], &[], 0), site.list_points(&sides[0], &[], 0)];
+    let list = |site: &Site| [site.list_points(&sides[1], &[], 0), site.list_points(&sides[0], &[], 0)];
+    let ([there, back], [there_again, back_again]) = (list(&site), list(&site));
+    let points = [in_both(there, &there_again), in_both(back, &back_again)];
     let mut todo = points.each_ref().map(|points| todo(points, blows, sample).into_iter());
     let (mut tally, mut at) = (Tally::default(), 0);
     while todo.iter().any(|rest| rest.len() > 0) {
@@ -209,7 +221,7 @@ fn there_and_back(release: &Release, blows: &[Blow]) {
             assert!(is_new || ended.code != Some(0), "it says that it is done:\n{ended:?}");
             assert!(!is_new || ended.code != Some(8), "it says that it went back:\n{ended:?}");
             let outcome = if is_new { "new" } else { "old" };
-            tally.add(blow, &ended, if struck == Struck::Yes { outcome } else { "not struck" });
+            tally.add(blow, &ended, if struck == Struck::Yes { outcome } else { "not struck" }, &point);
         }
         site.switch(to, &[]).assert(0);
         site.assert_runs(to);
@@ -223,7 +235,7 @@ fn on_the_way_back(release: &Release, blows: &[Blow]) {
     let (sides, broken, sample) = ([old(), new()], broken(), Sample::wanted());
     let Some(mut site) = Site::running(release, &[&sides[0], &sides[1]]) else { return };
     site.prepare_interruptions();
-    let points = site.list_points(&broken, &[], 8);
+    let points = in_both(site.list_points(&broken, &[], 8), &site.list_points(&broken, &[], 8));
     site.assert_runs(&sides[0]);
     let (mut tally, mut at) = (Tally::default(), 0);
     for (point, blow) in todo(&points, blows, sample) {
@@ -231,7 +243,7 @@ fn on_the_way_back(release: &Release, blows: &[Blow]) {
         let (ended, struck) = strike(&mut site, &broken, &[], &point, blow);
         site.assert_runs(&sides[at]);
         assert_ne!(ended.code, Some(0), "it says that it is done:\n{ended:?}");
-        tally.add(blow, &ended, if struck == Struck::Yes { "old" } else { "not struck" });
+        tally.add(blow, &ended, if struck == Struck::Yes { "old" } else { "not struck" }, &point);
         at = 1 - at;
         site.switch(&sides[at], &[]).assert(0);
         site.assert_runs(&sides[at]);
@@ -251,8 +263,12 @@ fn the_first_switch(release: &Release, blows: &[Blow]) {
     site.host.run(&["systemctl", "enable", "--now", "web.service"]);
     site.prepare_interruptions();
     site.activate(&["install"]).assert(0);
-    let points = site.list_points(&bundle, &["--adopt"], 0);
-    site.activate(&["uninstall"]).assert(0);
+    let mut list = || {
+        let points = site.list_points(&bundle, &["--adopt"], 0);
+        site.activate(&["uninstall"]).assert(0);
+        points
+    };
+    let points = in_both(list(), &list());
     let mut tally = Tally::default();
     for (point, blow) in todo(&points, blows, sample) {
         let _here = Here(&point, blow);
@@ -266,7 +282,7 @@ fn the_first_switch(release: &Release, blows: &[Blow]) {
             assert_ne!(ended.code, Some(0), "it says that it is done:\n{ended:?}");
         }
         let outcome = if is_new { "new" } else { "old" };
-        tally.add(blow, &ended, if struck == Struck::Yes { outcome } else { "not struck" });
+        tally.add(blow, &ended, if struck == Struck::Yes { outcome } else { "not struck" }, &point);
         site.switch(&bundle, &["--adopt"]).assert(0);
         site.assert_runs(&bundle);
         site.activate(&["uninstall"]).assert(0);
@@ -278,6 +294,8 @@ fn the_first_switch(release: &Release, blows: &[Blow]) {
 impl Site {
     /// Fails unless the host runs nothing of citadel, and what others had.
     fn assert_is_as_before(&self) {
+        // In a boot that took the switch back, systemd knows what was set aside by another path until it looks again.
+        self.host.systemctl(&["daemon-reload"]);
         let shown = self.host.show(&["ActiveState", "FragmentPath", "UnitFileState", "MainPID"], &["web.service"]);
         let web = ["ActiveState", "FragmentPath", "UnitFileState"].map(|property| shown[0].get(property));
         assert_eq!(web, ["active", "/etc/systemd/system/web.service", "enabled"], "{}", self.host.journal(&[]));

@@ -64,7 +64,8 @@ impl Site {
     ) -> (Ended, Struck) {
         let options = format!("-e inject={}:error={error}:when={}", point.call, point.number);
         let ended = self.trace(bundle, arguments, &options);
-        let struck = if self.trace_text().contains("(INJECTED)") { Struck::Yes } else { Struck::No };
+        let on_disk = |line: &str| line.ends_with("(INJECTED)") && points(line).iter().any(|point| point.is_on_disk);
+        let struck = if self.trace_text().lines().any(on_disk) { Struck::Yes } else { Struck::No };
         (ended, struck)
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// The calls that are looked at: those that can change files, reach other processes, or make new ones.
 pub const CALLS: &str = "open,openat,openat2,creat,write,writev,pwrite64,pwritev,sendfile,copy_file_range,rename,renameat,\
     renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,truncate,ftruncate,fallocate,fsync,fdatasync,\
-    syncfs,chmod,fchmod,fchmodat,fchmodat2,chown,lchown,fchown,fchownat,utimensat,setxattr,fsetxattr,flock,fcntl,connect,\
+    syncfs,chmod,fchmod,fchmodat,?fchmodat2,chown,lchown,fchown,fchownat,utimensat,setxattr,fsetxattr,flock,fcntl,connect,\
     sendto,sendmsg,sendmmsg,kill,tgkill,fork,vfork,clone,clone3,mount,umount2,exit_group";
 
 /// A moment in a switch: just before a call that changes something.

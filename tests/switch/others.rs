@@ -1,5 +1,6 @@
 //! What belongs to others on the host: it is noticed before anything changes, and comes back.
 
+use crate::host::bundle::Bundle;
 use crate::host::machine::Release;
 use crate::site::{Site, site};
 
@@ -7,6 +8,7 @@ on_each_systemd! {
     a_unit_of_somebody_else_refuses_the_switch,
     adopted_units_come_back_at_uninstall,
     a_failed_first_switch_gives_adopted_units_back,
+    a_first_switch_that_fails_late_gives_adopted_units_back,
     a_file_of_somebody_else_refuses_the_switch,
     drift_is_found,
     uninstall_keeps_what_it_did_not_start,
@@ -53,16 +55,31 @@ fn adopted_units_come_back_at_uninstall(release: &Release) {
 fn a_failed_first_switch_gives_adopted_units_back(release: &Release) {
     let broken = site(
         r#"{ services.queue = {
-        exec.command = ["/opt/site/bin/queue", "--host", "127.0.0.1", "--port", "7001", "--behave", "503"],
-        health.http.start_period = "1s" } }"#,
+            exec.command = ["/opt/site/bin/queue", "--host", "127.0.0.1", "--port", "7001", "--behave", "503"],
+            health.http.start_period = "1s" } }"#,
     );
-    let Some(mut host) = Site::boot(release, &[&broken]) else { return };
+    gives_adopted_units_back(release, &broken);
+}
+
+fn a_first_switch_that_fails_late_gives_adopted_units_back(release: &Release) {
+    // The new web server runs already when the worker fails.
+    let broken = site(
+        r#"{ services.worker = {
+            after.web = true,
+            exec.command = ["/opt/site/bin/worker", "--host", "127.0.0.1", "--port", "7021", "--behave", "503"],
+            health.http.start_period = "1s" } }"#,
+    );
+    gives_adopted_units_back(release, &broken);
+}
+
+fn gives_adopted_units_back(release: &Release, broken: &Bundle) {
+    let Some(mut host) = Site::boot(release, &[broken]) else { return };
     old_web(&host);
-    host.switch(&broken, &["--adopt"]).assert(8);
+    let ended = host.switch(broken, &["--adopt"]).assert(8);
     let old_runs = |host: &Site| {
         let shown = host.host.show(&["Description", "ActiveState", "UnitFileState"], &["web.service"]);
-        assert_eq!(shown[0].get("Description"), "The old web server");
-        assert_eq!((shown[0].get("ActiveState"), shown[0].get("UnitFileState")), ("active", "enabled"));
+        assert_eq!(shown[0].get("Description"), "The old web server", "{ended:?}");
+        assert_eq!((shown[0].get("ActiveState"), shown[0].get("UnitFileState")), ("active", "enabled"), "{ended:?}");
         assert_eq!(host.host.listens().into_iter().map(|(_, port)| port).collect::<Vec<_>>(), [7030]);
     };
     old_runs(&host);

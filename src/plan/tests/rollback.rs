@@ -58,6 +58,20 @@ fn what_runs_decides() {
 }
 
 #[test]
+fn what_was_taken_over_is_given_back_though_its_target_goes_away() {
+    let target = ("t.target", "[Install]\nWantedBy=multi-user.target");
+    let taken = ("a.service", "[Unit]\nPartOf=t.target\n[Service]\nExecStart=/new\n[Install]\nWantedBy=t.target");
+    let switch = Switch::new(None, &[target, taken], "a.service @/etc/systemd/system/a.service");
+    assert_eq!(
+        switch.back("t.target run2, a.service run2"),
+        [
+            "a.service: stop and start, because it ran before",
+            "t.target: stop, because it is no longer in the bundle"
+        ]
+    );
+}
+
+#[test]
 fn what_did_not_run_stops_when_the_switch_started_it() {
     let wanted = |exec: &str| format!("[Service]\nExecStart={exec}\n[Install]\nWantedBy=multi-user.target");
     let switch = Switch::new(Some(&[]), &[("a.service", &wanted("/a"))], "");
