@@ -39,13 +39,17 @@ impl End {
 }
 
 /// Keeps the end of a switch in the history; what changed nothing is no part of it.
-pub fn keep(places: &Places, log: &mut Option<Log>, mut entry: Entry, end: &End, begun: Instant) {
+///
+/// `early` is for a moment at which `/var` may not be mounted yet.
+pub fn keep(places: &Places, log: &mut Option<Log>, mut entry: Entry, end: &End, begun: Instant, early: bool) {
     entry.outcome = end.outcome;
     entry.message.clone_from(&end.message);
     entry.seconds = begun.elapsed().as_secs_f64();
-    if matches!(end.outcome, Outcome::Done | Outcome::NextBoot | Outcome::RolledBack | Outcome::Broken)
-        && let Err(error) = history::append(places, &entry)
-    {
+    if !matches!(end.outcome, Outcome::Done | Outcome::NextBoot | Outcome::RolledBack | Outcome::Broken) {
+        return;
+    }
+    let kept = if early { history::append_early(places, &entry) } else { history::append(places, &entry) };
+    if let Err(error) = kept {
         say(log, &Event::Warning { message: format!("the history of switches is incomplete: {error}") });
     }
 }

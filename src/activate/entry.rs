@@ -76,9 +76,6 @@ impl Kind {
             Kind::Rollback => "rollback",
             Kind::Recover => "recover",
             Kind::Boot => "boot",
-            Kind::Confirm => "confirm",
-            Kind::Install => "install",
-            Kind::Uninstall => "uninstall",
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! It is only ever appended to. Power loss can tear the last line; it is left out when the history is read, and the next
 //! entry begins on a line of its own.
+//!
+//! Early in a boot `/var` may not be mounted yet, and what is written to it then is hidden afterwards. Entries of that time
+//! wait in `/etc/citadel`, and the next one that is written later takes them along.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -59,10 +62,6 @@ pub enum Kind {
     Recover,
     /// The first boot of a generation that `--boot` chose.
     Boot,
-    /// Somebody confirmed.
-    Confirm,
-    Install,
-    Uninstall,
 }
 
 /// Returns what a plan does to the units that it acts on.
@@ -73,37 +72,78 @@ pub fn acted_on(plan: &Plan) -> BTreeMap<UnitName, Action> {
 
 const FOLDER: &str = "/var/lib/citadel";
 const NAME: &str = "history.jsonl";
+/// In `/etc/citadel`: entries that the history does not have yet.
+const PENDING: &str = "history-pending.jsonl";
 
 /// So much of a history is read; some hundred thousand switches.
 const LIMIT: u64 = 1 << 30;
 
-/// Durably adds an entry.
+/// Durably adds an entry, after those that wait.
 pub fn append(places: &Places, entry: &Entry) -> Result<(), DiskError> {
+    let mut entries = pending(places)?;
+    let some = !entries.is_empty();
+    if some {
+        // A kill between the two steps below leaves them in both places.
+        let written = written(places)?;
+        entries.retain(|entry| !written.contains(entry));
+    }
+    entries.push(entry.clone());
     let folder = Folder::make(places, Path::new(FOLDER), Through::Links, &mut Vec::new())?;
+    add(&folder, NAME, &entries)?;
+    if some {
+        Folder::own(places, places.home())?.remove(PENDING)?;
+    }
+    Ok(())
+}
+
+/// Durably adds an entry early in a boot, when `/var` may not be there; it waits for the next [`append`].
+pub fn append_early(places: &Places, entry: &Entry) -> Result<(), DiskError> {
+    add(&Folder::make_own(places, places.home())?, PENDING, std::slice::from_ref(entry))
+}
+
+fn add(folder: &Folder, name: &str, entries: &[Entry]) -> Result<(), DiskError> {
     let write = || -> std::io::Result<()> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o644);
-        let mut file = File::from(rustix::fs::openat(&folder, NAME, flags | OFlags::NONBLOCK, mode)?);
+        let mut file = File::from(rustix::fs::openat(folder, name, flags | OFlags::NONBLOCK, mode)?);
         let length = file.metadata()?.len();
         let mut last = [b'\n'];
         if length > 0 {
             file.read_exact_at(&mut last, length - 1)?;
         }
-        let mut line = if last == [b'\n'] { Vec::new() } else { vec![b'\n'] };
-        serde_json::to_writer(&mut line, entry)?;
-        line.push(b'\n');
-        file.write_all(&line)?;
+        let mut lines = if last == [b'\n'] { Vec::new() } else { vec![b'\n'] };
+        for entry in entries {
+            serde_json::to_writer(&mut lines, entry)?;
+            lines.push(b'\n');
+        }
+        file.write_all(&lines)?;
         file.sync_data()
     };
-    write().map_err(DiskError::doing("write", places.history()))?;
+    write().map_err(DiskError::doing("write", folder.path().join(name)))?;
     folder.sync()
 }
 
 /// Returns all entries, the oldest first; lines that cannot be read are left out.
 pub fn read(places: &Places) -> Result<Vec<Entry>, DiskError> {
+    let mut entries = written(places)?;
+    let mut pending = pending(places)?;
+    pending.retain(|entry| !entries.contains(entry));
+    entries.extend(pending);
+    Ok(entries)
+}
+
+fn written(places: &Places) -> Result<Vec<Entry>, DiskError> {
     let Some(folder) = Folder::find(places, Path::new(FOLDER), Through::Links)? else { return Ok(Vec::new()) };
-    let text = optional(folder.read(NAME, LIMIT))?.unwrap_or_default();
-    Ok(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    Ok(parse(&optional(folder.read(NAME, LIMIT))?.unwrap_or_default()))
+}
+
+fn pending(places: &Places) -> Result<Vec<Entry>, DiskError> {
+    let Some(home) = optional(Folder::own(places, places.home()))? else { return Ok(Vec::new()) };
+    Ok(parse(&optional(home.read(PENDING, LIMIT))?.unwrap_or_default()))
+}
+
+fn parse(text: &[u8]) -> Vec<Entry> {
+    text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 #[cfg(test)]
@@ -137,6 +177,31 @@ mod tests {
         append(&places, &entry("1")).unwrap();
         append(&places, &entry("2")).unwrap();
         assert_eq!(read(&places).unwrap(), [entry("1"), entry("2")]);
+    }
+
+    #[test]
+    fn what_was_written_before_var_was_there_is_taken_along_once() {
+        let (_root, places) = host();
+        append(&places, &entry("1")).unwrap();
+        append_early(&places, &entry("2")).unwrap();
+        append_early(&places, &entry("3")).unwrap();
+        assert_eq!(read(&places).unwrap(), ["1", "2", "3"].map(entry));
+        let pending = fs::read(places.home().join(PENDING)).unwrap();
+        append(&places, &entry("4")).unwrap();
+        assert!(!places.home().join(PENDING).exists());
+        assert_eq!(read(&places).unwrap(), ["1", "2", "3", "4"].map(entry));
+        // As after a kill before they were removed.
+        fs::write(places.home().join(PENDING), pending).unwrap();
+        assert_eq!(read(&places).unwrap(), ["1", "2", "3", "4"].map(entry));
+        append(&places, &entry("5")).unwrap();
+        assert_eq!(read(&places).unwrap(), ["1", "2", "3", "4", "5"].map(entry));
+    }
+
+    #[test]
+    fn early_in_a_boot_nothing_is_made_in_var() {
+        let (_root, places) = host();
+        append_early(&places, &entry("1")).unwrap();
+        assert!(!places.host("/var").exists());
     }
 
     #[test]

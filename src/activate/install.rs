@@ -24,6 +24,8 @@ const LARGEST: u64 = 256 << 20;
 /// Durably installs the activator, the generator and the folders; returns the paths on the host that it made or changed.
 /// Nothing is changed where everything is right already.
 pub fn install(places: &Places, program: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    // Whoever installs does not go on with leaving.
+    Record::update(places, |record| record.leaving = None)?;
     let mut done = Vec::new();
     for folder in [places.home(), places.store(), places.generations()] {
         if !folder.exists() {

@@ -70,7 +70,7 @@ async fn finish(places: &Places, trial: Trial, moment: Moment, log: &mut Option<
     entry.from = trial.from;
     entry.to = Some(trial.to);
     let end = decide(places, trial, moment, log).await?;
-    end::keep(places, log, entry, &end, begun);
+    end::keep(places, log, entry, &end, begun, moment == Moment::Early);
     Some(end)
 }
 
@@ -141,22 +141,9 @@ fn try_boot(places: &Places, trial: &mut Trial, boot: String) -> End {
     }
 }
 
-/// Brings back the files of the generation before; its units are there already, for the generator chose them.
+/// Says how the machine came up again; its units are there already, for the generator chose them.
 fn restore_files(places: &Places, trial: &Trial) -> End {
-    let restored = || -> Result<(), DiskError> {
-        current::set(places, trial.from)?;
-        let not_back = adopt::put_back(places, &trial.set_aside)?;
-        Record::update(places, |record| {
-            record.adopted.retain(|file| !trial.set_aside.contains(file) || not_back.occupied.contains(file));
-        })?;
-        let from = trial.from.map(|from| store::read_as_is(places, from)).transpose()?;
-        if let Some(from) = &from {
-            links::make(places, &from.manifest)?;
-        }
-        links::prune(places, from.as_ref().map(|from| &from.manifest))?;
-        Trial::remove(places)
-    };
-    match restored() {
+    match files_back(places, trial) {
         Ok(()) => {
             let back = trial.from.map_or("no generation".to_owned(), |from| format!("generation {from}"));
             let message = format!(
@@ -167,6 +154,25 @@ fn restore_files(places: &Places, trial: &Trial) -> End {
         }
         Err(error) => broken(&error),
     }
+}
+
+/// Brings back the files of the generation before a switch that was not proven, on a host that runs nothing of the new one.
+pub fn files_back(places: &Places, trial: &Trial) -> Result<(), DiskError> {
+    current::set(places, trial.from)?;
+    let not_back = adopt::put_back(places, &trial.set_aside)?;
+    Record::update(places, |record| {
+        record.adopted.retain(|file| !trial.set_aside.contains(file) || not_back.occupied.contains(file));
+    })?;
+    match trial.from.map(|from| store::read_as_is(places, from)) {
+        None => drop(links::prune(places, None)?),
+        Some(Ok(from)) => {
+            links::make(places, &from.manifest)?;
+            links::prune(places, Some(&from.manifest))?;
+        }
+        // Which links it needs is not known, and one too many does less harm than one too few.
+        Some(Err(_)) => {}
+    }
+    Trial::remove(places)
 }
 
 /// Waits until everything that this boot started is healthy, and goes back otherwise.

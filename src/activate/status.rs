@@ -21,11 +21,26 @@ pub struct Status {
     pub profile: Option<String>,
     pub bundle: Option<Digest>,
     /// The switch that is not proven yet.
-    pub trial: Option<TrialStatus>,
+    pub trial: Option<OnTrial>,
     /// The units of the generation; none when systemd does not answer.
     pub units: Option<BTreeMap<UnitName, Unit>>,
     /// The last switch.
     pub last: Option<Entry>,
+}
+
+/// What this user may know about a switch that is not proven yet.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum OnTrial {
+    Known(TrialStatus),
+    Hidden(Hidden),
+}
+
+/// There is one, and only root may read what is written about it.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hidden {
+    Unknown,
 }
 
 /// A switch that is not proven yet.
@@ -49,14 +64,20 @@ pub struct Unit {
 /// Looks at the host.
 pub async fn look(places: &Places) -> Result<Status, DiskError> {
     let generation = current::get(places)?;
-    let bundle = generation.map(|generation| store::read(places, generation)).transpose()?;
-    let trial = Trial::read(places)?.map(|trial| TrialStatus {
-        id: trial.id,
-        from: trial.from,
-        to: trial.to,
-        stage: trial.stage,
-        confirm_until: trial.confirm_until,
-    });
+    // A file of it that only its service may read changes nothing here.
+    let bundle = generation.map(|generation| store::read_as_is(places, generation)).transpose()?;
+    let trial = match Trial::read(places) {
+        Err(error) if error.is_denied() => Some(OnTrial::Hidden(Hidden::Unknown)),
+        trial => trial?.map(|trial| {
+            OnTrial::Known(TrialStatus {
+                id: trial.id,
+                from: trial.from,
+                to: trial.to,
+                stage: trial.stage,
+                confirm_until: trial.confirm_until,
+            })
+        }),
+    };
     let snapshot = match &bundle {
         Some(bundle) if places.is_live() => match Manager::connect().await {
             Ok(manager) => host::snapshot(&manager, [Some(bundle)]).await.ok(),
@@ -78,6 +99,11 @@ pub async fn look(places: &Places) -> Result<Status, DiskError> {
     })
 }
 
+/// Whether there is a switch that is not proven and that this user may not see.
+pub fn is_hidden(places: &Places) -> bool {
+    Trial::read(places).is_err_and(|error| error.is_denied())
+}
+
 fn unit(snapshot: &Snapshot, name: &UnitName) -> Unit {
     let state = snapshot.state(name);
     Unit { active: state.active, sub: state.sub, restarts: state.restarts }
@@ -91,8 +117,12 @@ impl fmt::Display for Status {
             }
             _ => writeln!(out, "no generation yet; `citadel switch` makes the first")?,
         }
-        if let Some(trial) = &self.trial {
-            writeln!(out, "switch {} to generation {} {}", trial.id, trial.to, stage(trial))?;
+        match &self.trial {
+            None => {}
+            Some(OnTrial::Known(trial)) => {
+                writeln!(out, "switch {} to generation {} {}", trial.id, trial.to, stage(trial))?;
+            }
+            Some(OnTrial::Hidden(Hidden::Unknown)) => writeln!(out, "a switch is under way; root sees more")?,
         }
         if let Some(units) = &self.units {
             let width = units.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
@@ -122,5 +152,24 @@ fn stage(trial: &TrialStatus) -> String {
         }
         (Stage::Confirming, None) => "waits for `citadel confirm`".to_owned(),
         (Stage::RollingBack, _) => "is being taken back".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activate::testing::{self, block_on, host};
+
+    #[test]
+    fn a_trial_that_is_hidden_is_unknown() {
+        let (_root, places) = host();
+        let mut status = block_on(look(&places)).unwrap();
+        assert!(status.trial.is_none() && !is_hidden(&places));
+        status.trial = Some(OnTrial::Hidden(Hidden::Unknown));
+        assert_eq!(serde_json::to_value(&status).unwrap()["trial"], "unknown");
+        assert!(status.to_string().contains("root sees more"));
+        testing::trial(None, Generation(2)).write(&places).unwrap();
+        let status = block_on(look(&places)).unwrap();
+        assert_eq!(serde_json::to_value(&status).unwrap()["trial"]["to"], 2);
     }
 }

@@ -68,7 +68,7 @@ pub async fn run(places: &Places, request: &Request) -> Outcome {
     let end = match carry_out(places, request, &mut signals, &mut log, &mut entry).await {
         Ok(end) | Err(end) => end,
     };
-    end::keep(places, &mut log, entry, &end, begun);
+    end::keep(places, &mut log, entry, &end, begun, false);
     if end.outcome == Outcome::Broken && Trial::read(places).is_ok_and(|trial| trial.is_some()) {
         say(&mut log, &Event::Failed { message: end.message });
     } else {

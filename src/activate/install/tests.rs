@@ -30,7 +30,9 @@ fn installing_twice_changes_nothing_more() {
 fn folders_are_recorded_before_they_are_made() {
     let (_root, places) = host_of(&["/etc"]);
     let elsewhere = tempfile::tempdir().unwrap();
+    Record::update(&places, |record| record.leaving = Some(Default::default())).unwrap();
     install(&places, &program(&elsewhere)).unwrap();
+    assert_eq!(Record::read(&places).unwrap().leaving, None);
     let folders = ["/etc/systemd", GENERATORS, "/usr", "/usr/local", "/usr/local/bin"].map(PathBuf::from);
     assert_eq!(Record::read(&places).unwrap().folders, folders.into());
 }

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::output::{self, problem};
 use super::{Common, generation, root};
 use crate::activate::generations::{self, Listed};
-use crate::activate::lock::Lock;
-use crate::activate::{Generation, Places, store};
+use crate::activate::lock::{Lock, LockError};
+use crate::activate::{DiskError, Generation, Places, status, store};
 use crate::cli::exit::Code;
 
 /// List, show and remove the generations of this host
@@ -62,7 +62,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Code> {
         Some(Command::Delete(one)) => {
             let places = one.common.places();
             let _lock = exclusive(&places)?;
-            store::delete(&places, one.generation).map_err(|error| problem(Code::Refused, error))?;
+            store::delete(&places, one.generation).map_err(|error| {
+                let code = match error {
+                    DiskError::NoGeneration(_) => Code::NotFound,
+                    DiskError::InUse { .. } => Code::Refused,
+                    _ => Code::NotWritten,
+                };
+                problem(code, error)
+            })?;
             output::result(one.common.json, &json!({ "deleted": one.generation }), || {
                 format!("generation {} is gone", one.generation)
             })
@@ -79,7 +86,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Code> {
 }
 
 fn list(common: &Common) -> Result<(), Code> {
-    let listed: Vec<Listed> = generations::list(&common.places()).map_err(|error| problem(Code::NotFound, error))?;
+    let places = common.places();
+    let listed: Vec<Listed> = generations::list(&places).map_err(|error| problem(Code::NotFound, error))?;
+    if status::is_hidden(&places) {
+        output::note("a switch is under way; root sees to which generation");
+    }
     output::result(common.json, &json!({ "generations": listed }), || match listed.as_slice() {
         [] => "no generation yet; `citadel switch` makes the first".to_owned(),
         listed => listed.iter().map(|generation| format!("{generation}\n")).collect(),
@@ -103,5 +114,8 @@ fn show(one: &One) -> Result<(), Code> {
 /// Keeps switches away meanwhile.
 fn exclusive(places: &Places) -> Result<Lock, Code> {
     root::need()?;
-    Lock::try_take(places).map_err(|error| problem(Code::Busy, error))
+    Lock::try_take(places).map_err(|error| match error {
+        LockError::Busy { .. } => problem(Code::Busy, error),
+        LockError::Disk(_) => problem(Code::NotWritten, error),
+    })
 }

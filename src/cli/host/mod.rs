@@ -13,6 +13,7 @@ mod rollback;
 mod root;
 mod status;
 mod switch;
+mod text;
 mod uninstall;
 mod verify;
 mod wait_ready;

@@ -4,11 +4,11 @@
 mod live;
 mod plain;
 mod plan;
-mod text;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 
+use super::text::harmless;
 use crate::activate::progress::{Event, UnitProgress};
 use crate::bundle::unit::UnitName;
 use live::Live;
@@ -68,7 +68,7 @@ impl Show {
         }
         if let Event::Finished { summary, .. } = event {
             self.live = None;
-            write(&mut io::stdout().lock(), &text::harmless(summary));
+            write(&mut io::stdout().lock(), &harmless(summary));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use super::output::{self, problem};
 use super::{Common, root};
+use crate::activate::end::End;
+use crate::activate::progress::Outcome;
 use crate::activate::recover::{self, Moment};
 use crate::cli::exit::Code;
 
@@ -28,9 +30,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Code> {
         _ => Moment::Early,
     };
     let Some(end) = super::block_on(recover::recover(&places, moment))? else {
-        return output::result(arguments.common.json, &serde_json::json!({ "outcome": "unchanged" }), || {
-            "no switch was interrupted".to_owned()
-        });
+        let end = End::new(Outcome::Unchanged, "no switch was interrupted");
+        return output::result(arguments.common.json, &end, || end.message.clone());
     };
     // Taking back is what was asked for.
     match Code::of_switch(end.outcome).filter(|code| *code != Code::RolledBack) {

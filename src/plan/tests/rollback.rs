@@ -64,10 +64,7 @@ fn what_was_taken_over_is_given_back_though_its_target_goes_away() {
     let switch = Switch::new(None, &[target, taken], "a.service @/etc/systemd/system/a.service");
     assert_eq!(
         switch.back("t.target run2, a.service run2"),
-        [
-            "a.service: stop and start, because it ran before",
-            "t.target: stop, because it is no longer in the bundle"
-        ]
+        ["a.service: stop and start, because it ran before", "t.target: stop, because it is no longer in the bundle"]
     );
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::text::{count, harmless};
 use crate::activate::progress::{Event, UnitProgress};
 use crate::bundle::unit::UnitName;
+use crate::cli::host::text::{count, one_line};
 
 /// Between two pictures of a turning sign.
 const TICK: Duration = Duration::from_millis(120);
@@ -32,15 +32,15 @@ impl Live {
     /// Shows an event; `text` is the line for it, if it says something new.
     pub fn show(&mut self, event: &Event, text: Option<&str>) {
         match event {
-            Event::Stage { name } => self.head.set_message(harmless(name)),
+            Event::Stage { name } => self.head.set_message(one_line(name)),
             Event::Phase { name, units } => {
-                self.head.set_message(format!("{}: {}", harmless(name), count(*units, "unit")));
+                self.head.set_message(format!("{}: {}", one_line(name), count(*units, "unit")));
             }
             Event::Confirm { .. } => self.head.set_message(text.unwrap_or_default().to_owned()),
             Event::Unit { unit, action, state: UnitProgress::Begun } => {
                 self.unit(unit).set_message(action.words());
             }
-            Event::Waiting { unit, message } => self.unit(unit).set_message(harmless(message)),
+            Event::Waiting { unit, message } => self.unit(unit).set_message(one_line(message)),
             Event::Unit { unit, .. } | Event::Healthy { unit } => {
                 if let Some(bar) = self.units.remove(unit) {
                     bar.finish_and_clear();

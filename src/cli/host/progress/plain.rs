@@ -1,9 +1,9 @@
 //! An event as a line of text, without the time: whoever keeps it has a clock.
 
 use super::plan;
-use super::text::{count, harmless};
 use crate::activate::Generation;
 use crate::activate::progress::{Event, UnitProgress};
+use crate::cli::host::text::{count, one_line};
 
 /// Returns what an event says; none when it is shown in another way.
 pub fn line(event: &Event) -> Option<String> {
@@ -11,7 +11,7 @@ pub fn line(event: &Event) -> Option<String> {
         Event::Begun { from, to, profile, .. } => {
             let generation = |generation: &Generation| format!("generation {generation}");
             let to = to.as_ref().map_or_else(|| "a new generation".to_owned(), generation);
-            let profile = profile.as_deref().map(|name| format!(" ({})", harmless(name))).unwrap_or_default();
+            let profile = profile.as_deref().map(|name| format!(" ({})", one_line(name))).unwrap_or_default();
             match from {
                 Some(from) => format!("switch from generation {from} to {to}{profile}"),
                 None => format!("switch to {to}{profile}"),
@@ -22,18 +22,18 @@ pub fn line(event: &Event) -> Option<String> {
             let head = if plan.changes { "plan:" } else { "plan: nothing changes" };
             [&[head.to_owned()], lines.as_slice()].concat().join("\n")
         }
-        Event::Stage { name } => harmless(name),
-        Event::Phase { name, units } => format!("phase {}: {}", harmless(name), count(*units, "unit")),
+        Event::Stage { name } => one_line(name),
+        Event::Phase { name, units } => format!("phase {}: {}", one_line(name), count(*units, "unit")),
         Event::Unit { unit, action, state } => match state {
             UnitProgress::Begun => format!("{} {unit}", action.words()),
             UnitProgress::Done { seconds } => format!("{} {unit}: done in {seconds:.1}s", action.words()),
-            UnitProgress::Failed { message } => format!("{} {unit}: failed: {}", action.words(), harmless(message)),
+            UnitProgress::Failed { message } => format!("{} {unit}: failed: {}", action.words(), one_line(message)),
         },
-        Event::Waiting { unit, message } => format!("waiting for {unit}: {}", harmless(message)),
+        Event::Waiting { unit, message } => format!("waiting for {unit}: {}", one_line(message)),
         Event::Healthy { unit } => format!("{unit} is healthy"),
         Event::Confirm { seconds } => format!("waiting for `citadel confirm`, for {seconds}s"),
-        Event::Warning { message } => format!("warning: {}", harmless(message)),
-        Event::Failed { message } => format!("failed: {}", harmless(message)),
+        Event::Warning { message } => format!("warning: {}", one_line(message)),
+        Event::Failed { message } => format!("failed: {}", one_line(message)),
         Event::Finished { .. } => return None,
     })
 }

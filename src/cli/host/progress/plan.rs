@@ -1,6 +1,6 @@
 //! A plan in words: what ends a process first, what only takes note of a change last.
 
-use super::text::{count, harmless};
+use crate::cli::host::text::{count, one_line};
 use crate::plan::{Action, Plan, Reason};
 
 /// The actions that are shown unit by unit, in the order in which they are shown.
@@ -35,7 +35,7 @@ pub fn lines(plan: &Plan) -> Vec<String> {
 }
 
 fn because(reasons: &[Reason]) -> String {
-    let shown: Vec<String> = reasons.iter().take(REASONS).map(|reason| harmless(&reason.to_string())).collect();
+    let shown: Vec<String> = reasons.iter().take(REASONS).map(|reason| one_line(&reason.to_string())).collect();
     match reasons.len().saturating_sub(REASONS) {
         0 => shown.join("; "),
         more => format!("{}; and {}", shown.join("; "), count(more, "other reason")),

@@ -1,13 +1,19 @@
 //! Text from elsewhere, made fit for a terminal.
 
-/// Returns the text on one line, without characters that steer a terminal or turn the direction of writing.
+/// Returns the text, of one line or more, without characters that steer a terminal or turn the direction of writing.
 pub fn harmless(text: &str) -> String {
     let replace = |character: char| match character {
-        '\n' | '\t' => ' ',
+        '\n' => '\n',
+        '\t' => ' ',
         _ if character.is_control() || is_directional(character) => '\u{fffd}',
         _ => character,
     };
     text.trim_end().chars().map(replace).collect()
+}
+
+/// Returns the same on one line.
+pub fn one_line(text: &str) -> String {
+    harmless(text).replace('\n', " ")
 }
 
 /// Whether Unicode calls it a mark, an embedding, an override or an isolate of direction.
@@ -22,13 +28,14 @@ pub fn count(number: usize, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::{harmless, one_line};
 
     #[test]
     fn what_steers_a_terminal_is_replaced() {
         assert_eq!(
-            harmless("a\u{1b}[2Jb\nc\td\r\u{9b}e\u{202e}f ü\n"),
+            one_line("a\u{1b}[2Jb\nc\td\r\u{9b}e\u{202e}f ü\n"),
             "a\u{fffd}[2Jb c d\u{fffd}\u{fffd}e\u{fffd}f ü"
         );
+        assert_eq!(harmless("a:\n- b\u{7}\n"), "a:\n- b\u{fffd}");
     }
 }
