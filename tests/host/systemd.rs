@@ -1,5 +1,7 @@
 //! Talking to the systemd of a host.
 
+use std::collections::BTreeSet;
+
 use super::Host;
 
 impl Host {
@@ -23,13 +25,19 @@ impl Host {
     }
 
     /// Returns every unit that systemd has in memory, with its states; but for those that come and go by themselves.
-    pub fn units(&self) -> Vec<String> {
+    pub fn units(&self) -> BTreeSet<String> {
         let listed = self.run(&["systemctl", "list-units", "--all", "--full", "--plain", "--no-legend"]);
         let lines = listed.lines().map(|line| line.split_ascii_whitespace().take(4).collect::<Vec<_>>().join(" "));
         let passing = ["run-", "session-", "user-", "user@", "systemd-tmpfiles-clean.service", "sys-", "dev-"];
-        let mut units: Vec<String> = lines.filter(|line| !passing.iter().any(|name| line.starts_with(name))).collect();
-        units.sort();
-        units
+        lines.filter(|line| !passing.iter().any(|name| line.starts_with(name))).collect()
+    }
+
+    /// Returns what is different about units since an earlier look, with `-` before what was and `+` before what is.
+    pub fn units_changed_since(&self, before: &BTreeSet<String>) -> Vec<String> {
+        let now = self.units();
+        let gone = before.difference(&now).map(|unit| format!("- {unit}"));
+        let new = now.difference(before).map(|unit| format!("+ {unit}"));
+        gone.chain(new).collect()
     }
 
     /// Returns the messages of the journal, with the programs that wrote them.

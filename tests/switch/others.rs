@@ -39,6 +39,8 @@ fn adopted_units_come_back_at_uninstall(release: &Release) {
     let Some(mut host) = Site::boot(release, &[&bundle]) else { return };
     old_web(&host);
     host.copy(&bundle);
+    // The first boot of a host has more units than the others.
+    host.host.reboot();
     let (disk, units) = (host.host.disk(), host.host.units());
     host.switch(&bundle, &["--adopt"]).assert(0);
     host.assert_runs(&bundle);
@@ -46,7 +48,7 @@ fn adopted_units_come_back_at_uninstall(release: &Release) {
     host.assert_runs(&bundle);
     host.activate(&["uninstall", "--purge"]).assert(0);
     assert_eq!(host.changes_since(&disk), Vec::<String>::new());
-    assert_eq!(host.host.units(), units);
+    assert_eq!(host.host.units_changed_since(&units), Vec::<String>::new());
     assert_eq!(host.host.state("web.service"), "active");
     let shown = host.host.show(&["Description"], &["web.service"]);
     assert_eq!(shown[0].get("Description"), "The old web server");

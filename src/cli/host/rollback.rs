@@ -27,7 +27,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Code> {
     let places = arguments.common.places();
     let unreadable = |error: &dyn std::fmt::Display| problem(Code::NotFound, error);
     let to = match arguments.to {
-        Some(to) => to,
+        Some(to) if places.generation(to).is_dir() => to,
+        Some(to) => {
+            return Err(problem(Code::NotFound, format!("there is no generation {to}; see `citadel generations`")));
+        }
         None => generations::before_current(&places)
             .map_err(|error| unreadable(&error))?
             .ok_or_else(|| problem(Code::NotFound, "there is no earlier generation to go back to"))?,
