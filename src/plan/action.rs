@@ -88,6 +88,10 @@ pub enum Reason {
     NotRunning,
     /// It is started by hand or on demand.
     OnDemand,
+    /// It is the same as before.
+    Unchanged,
+    /// It ends by itself, and its next run is under the new definition.
+    Finishes,
     /// An operator has masked it.
     Masked,
     /// The profile says so with `on_change`.
@@ -121,6 +125,8 @@ impl fmt::Display for Reason {
             Self::FailedBefore => write!(out, "it failed before"),
             Self::NotRunning => write!(out, "it does not run"),
             Self::OnDemand => write!(out, "it is started by hand or on demand"),
+            Self::Unchanged => write!(out, "it is the same as before"),
+            Self::Finishes => write!(out, "it ends by itself, and its next run uses the new definition"),
             Self::Masked => write!(out, "it is masked on this host"),
             Self::Policy => write!(out, "the profile says so"),
             Self::RanBefore => write!(out, "it ran before"),

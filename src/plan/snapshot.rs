@@ -77,6 +77,20 @@ pub enum ActiveState {
 }
 
 impl ActiveState {
+    /// Returns the state as systemd calls it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Reloading => "reloading",
+            Self::Refreshing => "refreshing",
+            Self::Activating => "activating",
+            Self::Deactivating => "deactivating",
+            Self::Failed => "failed",
+            Self::Inactive => "inactive",
+            Self::Maintenance => "maintenance",
+        }
+    }
+
     /// Whether it runs or is about to: what a change of its definition has to reach.
     pub fn is_up(self) -> bool {
         matches!(self, Self::Active | Self::Reloading | Self::Refreshing | Self::Activating)

@@ -1,0 +1,173 @@
+//! How units pull each other along, as systemd does it: what stops and restarts together, what a start needs and what
+//! it ends, and what has to be free before something else takes it.
+
+use std::collections::BTreeSet;
+
+use super::action::{Action, Reason};
+use super::draft::{Claim, Draft};
+use super::listen::overlap;
+use super::units::Units;
+use crate::bundle::manifest::Listen;
+use crate::bundle::unit::UnitName;
+
+type Rule = fn(&Draft<'_>) -> Vec<Claim>;
+
+/// What follows for units that are up.
+const RUNNING: [Rule; 4] = [stopped_with_others, restarted_with_others, sockets_and_services, ports];
+/// What the starts bring with them, once it is known what starts.
+const STARTING: [Rule; 2] = [conflicts, pulled_in];
+
+/// Lets the plan grow until no rule has anything to add; returns whether it grew.
+pub(super) fn spread(draft: &mut Draft<'_>) -> bool {
+    let mut grown = false;
+    loop {
+        if apply(draft, &RUNNING) || apply(draft, &STARTING) {
+            grown = true;
+        } else {
+            return grown;
+        }
+    }
+}
+
+fn apply(draft: &mut Draft<'_>, rules: &[Rule]) -> bool {
+    let mut grown = false;
+    for rule in rules {
+        let claims = rule(draft);
+        grown |= draft.raise(claims);
+    }
+    grown
+}
+
+/// A stop stops those that depend on the unit. They come back, unless they are gone or cannot be without it.
+fn stopped_with_others(draft: &Draft<'_>) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for (unit, action) in draft.units().filter(|(_, action)| action.stops_first()) {
+        let live = draft.live(unit).into_iter().flat_map(|state| &state.dependants);
+        let foreign = live.filter(|name| draft.either_is_loaded || !draft.old.contains(name));
+        let mut dependants: BTreeSet<&UnitName> = draft.old.dependants(unit).chain(foreign).collect();
+        if draft.either_is_loaded {
+            dependants.extend(draft.new.dependants(unit));
+        }
+        let stays_away = action == Action::Stop;
+        let for_another = draft.reasons(unit).iter().any(|reason| matches!(reason, Reason::Conflicts { .. }));
+        for name in dependants.into_iter().filter(|name| draft.is_up(name)) {
+            let comes_back = match (draft.new.get(name), draft.old.contains(name)) {
+                (Some(new), _) => !(stays_away && new.relations.requires.contains(unit)),
+                (None, true) => false,
+                (None, false) => !(stays_away && for_another),
+            };
+            let action = if comes_back { Action::StopStart } else { Action::Stop };
+            claims.push((name.clone(), action, Reason::DependsOn { unit: unit.clone() }));
+        }
+    }
+    claims
+}
+
+/// A restart restarts those that depend on the unit and are up.
+fn restarted_with_others(draft: &Draft<'_>) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for (unit, _) in draft.units().filter(|(_, action)| *action == Action::Restart) {
+        let live = draft.live(unit).into_iter().flat_map(|state| &state.dependants);
+        let foreign = live.filter(|name| !draft.old.contains(name) && !draft.new.contains(name));
+        for name in draft.new.dependants(unit).chain(foreign).filter(|name| draft.is_up(name)) {
+            claims.push((name.clone(), Action::Restart, Reason::DependsOn { unit: unit.clone() }));
+        }
+    }
+    claims
+}
+
+/// A socket cannot be opened while its service runs, and wakes a service that has to stay stopped for a moment.
+fn sockets_and_services(draft: &Draft<'_>) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for (unit, action) in draft.units() {
+        let service = draft.new.service_of(unit).or_else(|| draft.old.service_of(unit));
+        if let Some(service) = service.filter(|service| draft.is_up(service)) {
+            let reason = Reason::Socket { unit: unit.clone() };
+            match action {
+                Action::Start | Action::StopStart if draft.new.contains(service) => {
+                    claims.push((service.clone(), Action::StopStart, reason));
+                }
+                Action::Restart => claims.push((service.clone(), Action::Restart, reason)),
+                _ => {}
+            }
+        }
+        if action == Action::StopStart {
+            for socket in draft.old.sockets_of(unit).filter(|socket| draft.is_up(socket)) {
+                if draft.new.service_of(socket) == Some(unit) {
+                    claims.push((socket.clone(), Action::StopStart, Reason::Socket { unit: unit.clone() }));
+                }
+            }
+        }
+    }
+    claims
+}
+
+/// Who restarts and gives up a port that another takes over has to give it up in time.
+fn ports(draft: &Draft<'_>) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    let listens = |units: &Units<'_>, unit: &UnitName| -> Vec<Listen> {
+        units.get(unit).map(|unit| unit.entry.listens.clone()).unwrap_or_default()
+    };
+    let restarting = || draft.units().filter(|(unit, action)| *action == Action::Restart && draft.is_up(unit));
+    for (taker, _) in draft.units().filter(|(unit, _)| draft.starts(unit)) {
+        for wanted in listens(draft.new, taker) {
+            let has =
+                |units: &Units<'_>, unit: &UnitName| listens(units, unit).iter().any(|listen| overlap(listen, &wanted));
+            if draft.is_up(taker) && has(draft.old, taker) {
+                continue;
+            }
+            for (holder, _) in restarting().filter(|(holder, _)| *holder != taker) {
+                if has(draft.old, holder) && !has(draft.new, holder) {
+                    let Listen { address, port } = wanted.clone();
+                    let reason = Reason::Port { address, port, unit: taker.clone() };
+                    claims.push((holder.clone(), Action::StopStart, reason));
+                }
+            }
+        }
+    }
+    claims
+}
+
+/// A start stops what cannot run together with the unit, whichever of the two says so, also what was to restart. Of two
+/// that were up together and both restart, the one whose name comes first stays.
+fn conflicts(draft: &Draft<'_>) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for (unit, _) in draft.units().filter(|(unit, _)| draft.starts(unit)) {
+        let wins = |other: &UnitName| !draft.starts(other) || !draft.is_up(unit) || unit < other;
+        for other in excluded(draft, unit).into_iter().filter(|other| draft.is_up(other) && wins(other)) {
+            claims.push((other.clone(), Action::Stop, Reason::Conflicts { unit: unit.clone() }));
+        }
+    }
+    claims
+}
+
+/// A start starts what the unit requires and wants, and what those do, be they up or not. What is only wanted gives way to
+/// what starts and excludes it.
+fn pulled_in(draft: &Draft<'_>) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    let mut seen: BTreeSet<&UnitName> = draft.units().map(|(unit, _)| unit).filter(|unit| draft.starts(unit)).collect();
+    let mut next: Vec<&UnitName> = seen.iter().copied().collect();
+    while let Some(unit) = next.pop() {
+        let Some(new) = draft.new.get(unit) else { continue };
+        for other in new.relations.pulls_in().filter(|other| draft.new.contains(other)) {
+            let required = new.relations.requires.contains(other);
+            let gives_way = || excluded(draft, other).into_iter().any(|excluded| draft.starts(excluded));
+            if draft.is_up(other) {
+                next.extend(seen.insert(other).then_some(other));
+            } else if required {
+                claims.push((other.clone(), Action::Start, Reason::RequiredBy { unit: unit.clone() }));
+            } else if !gives_way() {
+                claims.push((other.clone(), Action::Start, Reason::WantedBy { unit: unit.clone() }));
+            }
+        }
+    }
+    claims
+}
+
+/// Returns the units that cannot run together with this one, whichever of the two says so.
+fn excluded<'d>(draft: &'d Draft<'_>, unit: &UnitName) -> BTreeSet<&'d UnitName> {
+    let own = draft.new.get(unit).into_iter().flat_map(|new| &new.relations.conflicts);
+    let by_others =
+        draft.new.iter().filter(|(_, other)| other.relations.conflicts.contains(unit)).map(|(name, _)| name);
+    own.chain(by_others).collect()
+}

@@ -1,0 +1,541 @@
+//! What a switch does.
+
+use super::bundles::{add_file, bundle, line, order, shown, state};
+use crate::bundle::manifest::{FileKind, STORE};
+use crate::plan::{Snapshot, forward};
+
+type Units<'a> = &'a [(&'a str, &'a str)];
+
+/// Checks the plan from one bundle to another; steps that do nothing are left out.
+#[track_caller]
+fn check(old: Units<'_>, new: Units<'_>, before: &str, steps: &[&str]) {
+    assert_eq!(shown(&forward(Some(&bundle(old)), &bundle(new), &state(before))), steps);
+}
+
+#[test]
+fn a_changed_service() {
+    let old = "[Unit]\nDescription=a\n[Service]\nExecStart=/a\nMemoryMax=1G\n";
+    let check =
+        |new: &str, before: &str, step: &[&str]| check(&[("a.service", old)], &[("a.service", new)], before, step);
+    check(old, "a.service", &[]);
+    check(&old.replace("=/a", "=/b"), "a.service", &["a.service: restart, because ExecStart= changes"]);
+    check(&old.replace("=/a", "=/b"), "a.service activating", &["a.service: restart, because ExecStart= changes"]);
+    check(&old.replace("=1G", "=2G"), "a.service", &["a.service: apply without restart, because MemoryMax= changes"]);
+    check(&old.replace("=1G", "=1024M"), "a.service", &[]);
+    check(
+        &old.replace("=/a", "=/b").replace("=1G", "=2G"),
+        "a.service",
+        &["a.service: restart, because ExecStart= changes, MemoryMax= changes"],
+    );
+    check(&format!("{old}User=x"), "a.service", &["a.service: restart, because User= is new"]);
+    check(
+        "[Service]\nExecStart=/a\nMemoryMax=1G",
+        "a.service",
+        &["a.service: apply without restart, because Description= is gone"],
+    );
+    check(&format!("{old}X-Note=x"), "a.service", &[]);
+    check(
+        &old.replace("=/a", "=/b"),
+        "a.service inactive",
+        &["a.service: apply without restart, because it does not run, ExecStart= changes"],
+    );
+    check(&old.replace("=/a", "=/b"), "a.service masked", &[]);
+}
+
+#[test]
+fn policies() {
+    let check = |policy: &str, old: &str, new: &str, step: &str| {
+        let text = |exec: &str| format!("#! {policy}\n[Service]\nExecStart={exec}");
+        check(&[("a.service", &text(old))], &[("a.service", &text(new))], "a.service", &[step]);
+    };
+    check("on_change=keep", "/a", "/b", "a.service: keep, because the profile says so, ExecStart= changes");
+    check("on_change=reload", "/a", "/b", "a.service: reload, because the profile says so, ExecStart= changes");
+    check("on_change=restart", "/a", "/b", "a.service: restart, because ExecStart= changes");
+    check("can_reload", "/a", "/b", "a.service: restart, because ExecStart= changes");
+    check("on_change=keep", "/a", "/a\nMemoryMax=1G", "a.service: apply without restart, because MemoryMax= is new");
+}
+
+#[test]
+fn files_that_a_service_reads() {
+    let with = |policy: &str, text: &str| {
+        let unit = format!("#! files=files/etc/a.conf {policy}\n[Service]\nExecStart=/a");
+        let mut bundle = bundle(&[("a.service", &unit)]);
+        add_file(&mut bundle, "files/etc/a.conf", Some("/etc/a.conf"), FileKind::Raw, text);
+        bundle
+    };
+    let stored = |digit: &str| {
+        let target = format!("{STORE}/{}-a.yaml", digit.repeat(20));
+        let unit = format!("#! can_reload\n[Service]\nExecStart=/a --config {target}");
+        let mut bundle = bundle(&[("a.service", &unit)]);
+        add_file(&mut bundle, "config/a.yaml", Some(&target), FileKind::Config, digit);
+        bundle
+    };
+    for (old, new, step) in [
+        (with("", "1"), with("", "2"), "a.service: restart, because files/etc/a.conf changes"),
+        (with("can_reload", "1"), with("can_reload", "2"), "a.service: reload, because files/etc/a.conf changes"),
+        (with("can_reload on_change=restart", "1"), with("can_reload on_change=restart", "2"), {
+            "a.service: restart, because the profile says so, files/etc/a.conf changes"
+        }),
+        (stored("1"), stored("2"), "a.service: restart, because config/a.yaml changes"),
+    ] {
+        assert_eq!(shown(&forward(Some(&old), &new, &state("a.service"))), [step]);
+    }
+}
+
+#[test]
+fn a_run_that_ends_by_itself_is_left_alone() {
+    let text = |exec: &str, more: &str| format!("[Service]\nType=oneshot\nExecStart={exec}\n{more}");
+    check(
+        &[("a.service", &text("/a", ""))],
+        &[("a.service", &text("/b", ""))],
+        "a.service activating",
+        &["a.service: keep, because it ends by itself, and its next run uses the new definition, ExecStart= changes"],
+    );
+    let stays = "RemainAfterExit=yes";
+    check(
+        &[("a.service", &text("/a", stays))],
+        &[("a.service", &text("/b", stays))],
+        "a.service",
+        &["a.service: restart, because ExecStart= changes"],
+    );
+}
+
+#[test]
+fn new_units_start_when_something_wants_them() {
+    let wanted = |by: &str| format!("[Service]\nExecStart=/a\n[Install]\nWantedBy={by}");
+    for (before, by, step) in [
+        ("", "multi-user.target", Some("a.service: start, because multi-user.target wants it, it is new")),
+        ("multi-user.target inactive", "multi-user.target", None),
+        ("", "rare.target", None),
+        ("rare.target", "rare.target", Some("a.service: start, because rare.target wants it, it is new")),
+        ("a.service failed", "multi-user.target", {
+            Some("a.service: start, because multi-user.target wants it, it is new")
+        }),
+        ("a.service inactive masked", "multi-user.target", None),
+        ("a.service", "multi-user.target", Some("a.service: restart, because it is new")),
+    ] {
+        check(&[], &[("a.service", &wanted(by))], before, step.as_slice());
+    }
+    let plan = forward(None, &bundle(&[("a.service", "[Service]\nExecStart=/a")]), &Snapshot::default());
+    assert_eq!(line(&plan, "a.service"), "a.service: nothing, because it is started by hand or on demand, it is new");
+    assert!(plan.changes);
+}
+
+#[test]
+fn starts_follow_each_other() {
+    check(
+        &[],
+        &[
+            ("a.target", "[Unit]\nRequires=b.service\n[Install]\nWantedBy=multi-user.target"),
+            ("b.service", "[Unit]\nWants=c.service\n[Service]\nExecStart=/b"),
+            ("c.service", "[Service]\nExecStart=/c"),
+            ("d.service", "[Service]\nExecStart=/d"),
+        ],
+        "",
+        &[
+            "a.target: start, because multi-user.target wants it, it is new",
+            "b.service: start, because a.target needs it, it is new",
+            "c.service: start, because b.service wants it, it is new",
+        ],
+    );
+}
+
+#[test]
+fn what_an_operator_stopped_stays_stopped() {
+    let a = "[Service]\nExecStart=/a\n[Install]\nWantedBy=main.target";
+    let main = "[Unit]\nDescription=main";
+    check(
+        &[("a.service", a), ("main.target", main)],
+        &[("a.service", &a.replace("=/a", "=/b")), ("main.target", main)],
+        "main.target, a.service inactive",
+        &["a.service: apply without restart, because it does not run, ExecStart= changes"],
+    );
+}
+
+#[test]
+fn a_new_link_starts_a_unit() {
+    let a = "[Service]\nExecStart=/a";
+    check(
+        &[("a.service", a), ("main.target", "[Unit]")],
+        &[("a.service", &format!("{a}\n[Install]\nWantedBy=main.target")), ("main.target", "[Unit]")],
+        "main.target",
+        &["a.service: start, because main.target wants it, WantedBy= is new"],
+    );
+    check(
+        &[("a.service", a), ("main.target", "[Unit]")],
+        &[("a.service", a), ("main.target", "[Unit]\nRequires=a.service")],
+        "main.target",
+        &[
+            "a.service: start, because main.target needs it",
+            "main.target: apply without restart, because Requires= is new",
+        ],
+    );
+    check(
+        &[("a.service", a), ("main.target", "[Unit]")],
+        &[("a.service", a), ("main.target", "[Unit]\nRequires=a.service")],
+        "main.target inactive",
+        &["main.target: apply without restart, because it does not run, Requires= is new"],
+    );
+}
+
+#[test]
+fn failed_units_are_retried_when_they_changed() {
+    let a = "[Unit]\nDescription=a\n[Service]\nExecStart=/a\n[Install]\nWantedBy=multi-user.target";
+    let b = "[Unit]\nRequires=a.service\n[Service]\nExecStart=/b\n[Install]\nWantedBy=multi-user.target";
+    let c = "[Unit]\nRequires=a.service\n[Service]\nExecStart=/c";
+    let check = |new: &str, steps: &[&str]| {
+        let units = |a| [("a.service", a), ("b.service", b), ("c.service", c)];
+        check(&units(a), &units(new), "a.service failed, b.service inactive", steps);
+    };
+    check(a, &[]);
+    check(
+        &a.replace("Description=a", "Description=b"),
+        &["a.service: apply without restart, because it does not run, Description= changes"],
+    );
+    check(
+        &a.replace("=/a", "=/new"),
+        &[
+            "a.service: start, because it failed before, ExecStart= changes",
+            "b.service: start, because it depends on a.service",
+        ],
+    );
+    check(
+        &a.replace("=/a", "=/new").replace("multi-user", "rare"),
+        &["a.service: apply without restart, because it does not run, ExecStart= changes, WantedBy= changes"],
+    );
+}
+
+#[test]
+fn removed_units_stop() {
+    let a = "[Service]\nExecStart=/a";
+    check(&[("a.service", a)], &[], "a.service", &["a.service: stop, because it is no longer in the bundle"]);
+    check(&[("a.service", a)], &[], "a.service inactive", &[]);
+    check(&[("a.service", a)], &[], "a.service @/etc/systemd/system/a.service", &[]);
+    check(
+        &[("a.service", a)],
+        &[],
+        "a.service @/run/systemd/generator/a.service",
+        &["a.service: stop, because it is no longer in the bundle"],
+    );
+}
+
+#[test]
+fn units_of_others_stop_under_their_own_file() {
+    let a = "[Service]\nExecStart=/a";
+    check(
+        &[],
+        &[("a.service", a)],
+        "a.service @/etc/systemd/system/a.service <other.service, other.service",
+        &[
+            "a.service: stop and start, because /etc/systemd/system/a.service defined it until now",
+            "other.service: stop and start, because it depends on a.service",
+        ],
+    );
+    check(&[], &[("a.service", a)], "a.service inactive @/etc/systemd/system/a.service", &[]);
+}
+
+#[test]
+fn instances_follow_their_template() {
+    let text = |exec: &str| format!("[Service]\nExecStart={exec} %i");
+    let before = "a@1.service, a@2.service inactive, a@3.service @/etc/systemd/system/a@3.service";
+    check(
+        &[("a@.service", &text("/a"))],
+        &[("a@.service", &text("/b"))],
+        before,
+        &[
+            "a@.service: apply without restart, because ExecStart= changes",
+            "a@1.service: restart, because it is an instance of a@.service, ExecStart= changes",
+            "a@2.service: apply without restart, because it is an instance of a@.service, it does not run, ExecStart= \
+         changes",
+        ],
+    );
+    check(&[("a@.service", &text("/a"))], &[("a@.service", &text("/a"))], before, &[]);
+    check(
+        &[("a@.service", &text("/a"))],
+        &[],
+        before,
+        &["a@1.service: stop, because it is an instance of a@.service, it is no longer in the bundle"],
+    );
+    check(
+        &[("a@.service", &text("/a"))],
+        &[("a@1.service", &text("/b")), ("a@.service", &text("/a"))],
+        before,
+        &["a@1.service: restart, because ExecStart= changes"],
+    );
+    check(
+        &[],
+        &[
+            ("a@.service", &text("/a")),
+            ("main.target", "[Unit]\nWants=a@7.service\n[Install]\nWantedBy=multi-user.target"),
+        ],
+        "",
+        &[
+            "a@7.service: start, because main.target wants it, it is new",
+            "main.target: start, because multi-user.target wants it, it is new",
+        ],
+    );
+}
+
+#[test]
+fn dependants_restart_and_stop_too() {
+    let a = |exec: &str| format!("[Service]\nExecStart={exec}");
+    let b = ("b.service", "[Unit]\nRequires=a.service\n[Service]\nExecStart=/b");
+    let c = ("c.service", "[Unit]\nPartOf=b.service\n[Service]\nExecStart=/c");
+    let d = ("d.service", "[Unit]\nWants=a.service\n[Service]\nExecStart=/d");
+    let down = ("down.service", "[Unit]\nBindsTo=a.service\n[Service]\nExecStart=/down");
+    check(
+        &[("a.service", &a("/a")), b, c, d, down],
+        &[("a.service", &a("/new")), b, c, d, down],
+        "a.service <foreign.service, b.service, c.service, d.service, down.service inactive, foreign.service",
+        &[
+            "a.service: restart, because ExecStart= changes",
+            "b.service: restart, because it depends on a.service",
+            "c.service: restart, because it depends on b.service",
+            "foreign.service: restart, because it depends on a.service",
+        ],
+    );
+    let b_alone = ("b.service", "[Service]\nExecStart=/b");
+    check(
+        &[("a.service", &a("/a")), b, c],
+        &[b_alone, c],
+        "a.service, b.service, c.service",
+        &[
+            "a.service: stop, because it is no longer in the bundle",
+            "b.service: stop and start, because it depends on a.service, Requires= is gone",
+            "c.service: stop and start, because it depends on b.service",
+        ],
+    );
+    check(
+        &[("a.service", &a("/a")), b],
+        &[],
+        "a.service, b.service",
+        &[
+            "a.service: stop, because it is no longer in the bundle",
+            "b.service: stop, because it is no longer in the bundle",
+        ],
+    );
+}
+
+#[test]
+fn a_restart_starts_what_it_needs() {
+    let a = |exec: &str| format!("[Unit]\nRequires=b.service\nWants=c.service\n[Service]\nExecStart={exec}");
+    let (b, c) = (("b.service", "[Service]\nExecStart=/b"), ("c.service", "[Service]\nExecStart=/c"));
+    check(
+        &[("a.service", &a("/a")), b, c],
+        &[("a.service", &a("/new")), b, c],
+        "a.service, b.service",
+        &["a.service: restart, because ExecStart= changes", "c.service: start, because a.service wants it"],
+    );
+}
+
+#[test]
+fn sockets() {
+    let socket = |port: &str| format!("[Socket]\nListenStream={port}\n[Install]\nWantedBy=multi-user.target");
+    let service = |exec: &str| format!("[Service]\nExecStart={exec}");
+    let both = |port: &str, exec: &str| [socket(port), service(exec)];
+    let check = |old: [String; 2], new: [String; 2], before: &str, steps: &[&str]| {
+        let units = |texts: &[String; 2]| bundle(&[("a.socket", &texts[0]), ("a.service", &texts[1])]);
+        assert_eq!(shown(&forward(Some(&units(&old)), &units(&new), &state(before))), steps);
+    };
+    check(
+        both("1", "/a"),
+        both("2", "/a"),
+        "a.socket, a.service",
+        &[
+            "a.service: stop and start, because it belongs to a.socket",
+            "a.socket: stop and start, because ListenStream= changes",
+        ],
+    );
+    check(
+        both("1", "/a"),
+        both("2", "/a"),
+        "a.socket, a.service inactive",
+        &["a.socket: stop and start, because ListenStream= changes"],
+    );
+    check(both("1", "/a"), both("1", "/b"), "a.socket, a.service", &["a.service: restart, because ExecStart= changes"]);
+    super::forward::check(
+        &[("a.service", &service("/a"))],
+        &[("a.service", &service("/a")), ("a.socket", &socket("1"))],
+        "a.service",
+        &[
+            "a.service: stop and start, because it belongs to a.socket",
+            "a.socket: start, because multi-user.target wants it, it is new",
+        ],
+    );
+    super::forward::check(
+        &[("a@.service", &service("/a")), ("a.socket", "[Socket]\nListenStream=1\nAccept=yes")],
+        &[("a@.service", &service("/a")), ("a.socket", "[Socket]\nListenStream=2\nAccept=yes")],
+        "a@1.service, a.socket",
+        &["a.socket: stop and start, because ListenStream= changes"],
+    );
+    // A client could otherwise wake the service under its old definition.
+    super::forward::check(
+        &[
+            ("a.socket", &socket("1")),
+            ("a.service", &format!("[Unit]\nPartOf=b.service\n{}", service("/a"))),
+            ("b.service", &service("/b")),
+        ],
+        &[("a.socket", &socket("1")), ("a.service", &service("/a"))],
+        "a.socket, a.service, b.service",
+        &[
+            "a.service: stop and start, because it depends on b.service, PartOf= is gone",
+            "a.socket: stop and start, because it belongs to a.service",
+            "b.service: stop, because it is no longer in the bundle",
+        ],
+    );
+}
+
+#[test]
+fn timers_paths_slices_and_targets_are_applied_by_a_reload() {
+    for (name, old, new, key) in [
+        ("a.timer", "[Timer]\nOnCalendar=daily", "[Timer]\nOnCalendar=weekly", "OnCalendar"),
+        ("a.path", "[Path]\nPathExists=/a", "[Path]\nPathExists=/b", "PathExists"),
+        ("a.slice", "[Slice]\nMemoryMax=1G", "[Slice]\nMemoryMax=2G", "MemoryMax"),
+        ("a.target", "[Unit]\nWants=b.target", "[Unit]\nWants=c.target", "Wants"),
+    ] {
+        check(
+            &[(name, old)],
+            &[(name, new)],
+            name,
+            &[&format!("{name}: apply without restart, because {key}= changes")],
+        );
+    }
+}
+
+#[test]
+fn mounts() {
+    let mount = |what: &str, options: &str| format!("[Mount]\nWhat={what}\nWhere=/data\nOptions={options}");
+    let service = ("a.service", "[Unit]\nRequiresMountsFor=/data/models /x\n[Service]\nExecStart=/a");
+    let other = ("b.service", "[Unit]\nRequiresMountsFor=/database\n[Service]\nExecStart=/a");
+    let check = |new: &str, steps: &[&str]| {
+        let old = mount("/dev/a", "ro");
+        check(
+            &[("data.mount", &old), service, other],
+            &[("data.mount", new), service, other],
+            "data.mount, a.service, b.service",
+            steps,
+        );
+    };
+    check(&mount("/dev/a", "rw"), &["data.mount: reload, because Options= changes"]);
+    check(
+        &mount("/dev/b", "ro"),
+        &[
+            "a.service: stop and start, because it depends on data.mount",
+            "data.mount: stop and start, because What= changes",
+        ],
+    );
+}
+
+#[test]
+fn a_port_is_free_before_another_takes_it() {
+    let service = |port: u16| format!("#! listens=0.0.0.0:{port}\n[Service]\nExecStart=/x {port}");
+    check(
+        &[("a.service", &service(1)), ("b.service", &service(2))],
+        &[("a.service", &service(2)), ("b.service", &service(1))],
+        "a.service, b.service",
+        &[
+            "a.service: stop and start, because ExecStart= changes, b.service takes over 0.0.0.0:1",
+            "b.service: stop and start, because ExecStart= changes, a.service takes over 0.0.0.0:2",
+        ],
+    );
+    check(
+        &[("a.service", &service(1))],
+        &[("a.service", &service(2)), ("b.service", &format!("{}\n[Install]\nWantedBy=multi-user.target", service(1)))],
+        "a.service",
+        &[
+            "a.service: stop and start, because ExecStart= changes, b.service takes over 0.0.0.0:1",
+            "b.service: start, because multi-user.target wants it, it is new",
+        ],
+    );
+    check(
+        &[("a.service", &service(1)), ("b.service", &service(2))],
+        &[("a.service", &service(3)), ("b.service", &service(4))],
+        "a.service, b.service",
+        &["a.service: restart, because ExecStart= changes", "b.service: restart, because ExecStart= changes"],
+    );
+}
+
+#[test]
+fn a_start_ends_what_it_excludes() {
+    let a = "[Service]\nExecStart=/a";
+    let new = "[Unit]\nConflicts=a.service\n[Service]\nExecStart=/new\n[Install]\nWantedBy=multi-user.target";
+    let b = "[Unit]\nRequires=a.service\n[Service]\nExecStart=/b";
+    let c = "[Unit]\nPartOf=a.service\n[Service]\nExecStart=/c";
+    check(
+        &[("a.service", a), ("b.service", b), ("c.service", c)],
+        &[("a.service", a), ("b.service", b), ("c.service", c), ("new.service", new)],
+        "a.service, b.service, c.service",
+        &[
+            "a.service: stop, because it cannot run together with new.service",
+            "b.service: stop, because it depends on a.service",
+            "c.service: stop and start, because it depends on a.service",
+            "new.service: start, because multi-user.target wants it, it is new",
+        ],
+    );
+}
+
+#[test]
+fn a_target_that_restarts_does_not_wake_what_something_else_excludes() {
+    let gpu = |exec: &str| format!("[Service]\nExecStart={exec}");
+    let models = "[Unit]\nRequires=gpu.service";
+    let small = "[Service]\nExecStart=/small\n[Install]\nWantedBy=models.target";
+    let large = "[Unit]\nRequires=gpu.service\nConflicts=small.service\n[Service]\nExecStart=/large";
+    let rest = [("models.target", models), ("small.service", small), ("large.service", large)];
+    let units = |gpu| -> Vec<_> { [("gpu.service", gpu)].into_iter().chain(rest).collect() };
+    let (old, new) = (gpu("/a"), gpu("/b"));
+    check(
+        &units(&old),
+        &units(&new),
+        "gpu.service, models.target, large.service",
+        &[
+            "gpu.service: restart, because ExecStart= changes",
+            "large.service: restart, because it depends on gpu.service",
+            "models.target: restart, because it depends on gpu.service",
+        ],
+    );
+}
+
+#[test]
+fn order_agrees_with_phases_and_dependencies() {
+    let service = |phase: &str, unit: &str| {
+        format!("#! {phase}\n[Unit]\n{unit}\n[Service]\nExecStart=/x\n[Install]\nWantedBy=main.target")
+    };
+    let new = bundle(&[
+        ("a.service", &service("phase=two", "")),
+        ("b.service", &service("phase=one", "After=c.service")),
+        ("c.service", &service("phase=one", "")),
+        ("d.service", &service("", "")),
+        ("main.target", "[Install]\nWantedBy=multi-user.target"),
+    ]);
+    let plan = forward(None, &new, &Snapshot::default());
+    assert_eq!(order(&plan), "c.service b.service a.service d.service main.target");
+    assert_eq!(plan.phases, ["one", "two"]);
+    assert_eq!(order(&forward(Some(&new), &new, &Snapshot::assumed(&new))), "");
+}
+
+#[test]
+fn what_only_describes_the_build_changes_nothing() {
+    let old = bundle(&[("a.service", "[Service]\nExecStart=/a")]);
+    let mut new = old.clone();
+    new.manifest.description = Some("else".to_owned());
+    new.manifest.compiler.citadel = "9".to_owned();
+    add_file(&mut new, "profile.json", None, FileKind::Profile, "{}");
+    assert!(!forward(Some(&old), &new, &Snapshot::default()).changes);
+    add_file(&mut new, "udev/a.rules", Some("/etc/udev/rules.d/a.rules"), FileKind::Udev, "x");
+    assert!(forward(Some(&old), &new, &Snapshot::default()).changes);
+}
+
+#[test]
+fn a_host_is_assumed_to_run_what_is_wanted_at_boot() {
+    let bundle = bundle(&[
+        ("main.target", "[Install]\nWantedBy=multi-user.target"),
+        ("a.service", "[Unit]\nRequires=b.service\n[Service]\nExecStart=/a\n[Install]\nWantedBy=main.target"),
+        ("b.service", "[Service]\nExecStart=/b"),
+        ("c.service", "[Service]\nExecStart=/c"),
+        ("copy.service", "[Service]\nType=oneshot\nExecStart=/d\n[Install]\nWantedBy=main.target"),
+        ("t@.service", "[Service]\nExecStart=/t"),
+    ]);
+    let assumed = Snapshot::assumed(&bundle);
+    let up: Vec<_> = assumed.units.keys().map(|unit| unit.as_str()).collect();
+    assert_eq!(up, ["a.service", "b.service", "main.target"]);
+}

@@ -1,0 +1,7 @@
+//! Plans for small bundles, and for random ones on a systemd that is simulated.
+
+mod bundles;
+mod forward;
+mod properties;
+mod rollback;
+mod simulator;
