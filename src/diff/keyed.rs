@@ -48,7 +48,7 @@ fn parse(path: &str, kind: FileKind, text: &str) -> Option<Value> {
 
 /// Returns what differs besides the values of the keys that do.
 ///
-/// A line that differs belongs to a key when it has its name or its value in it; anything else is layout, or a comment.
+/// A line that differs belongs to a key when it has its name, or an element of its list, in it; anything else is layout, or a comment.
 fn besides(old: &str, new: &str, changes: &[Change]) -> Vec<NotShown> {
     let words: BTreeSet<String> = changes.iter().flat_map(words).collect();
     let (old_lines, new_lines): (BTreeSet<&str>, BTreeSet<&str>) = (old.lines().collect(), new.lines().collect());
@@ -73,14 +73,10 @@ fn words(change: &Change) -> Vec<String> {
     // A path ends in a plain name or in one in quotes.
     let name = change.path.strip_suffix('"').and_then(|path| path.rsplit_once('"')).map(|(_, name)| name);
     let name = name.unwrap_or_else(|| change.path.rsplit('.').next().unwrap_or_default());
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let elements = [&change.old, &change.new].into_iter().flatten().flat_map(|value| match value {
-        Value::Array(list) => list.iter().map(text).collect(),
-        other => vec![text(other)],
-    });
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    // An element of a list has a line of its own; a value stands behind its key.
+    let lists = [&change.old, &change.new].into_iter().flatten().filter_map(Value::as_array);
+    let elements = lists.flatten().map(text);
     let path = change.path.split('.').map(str::to_owned);
     path.chain(elements).chain([name.to_owned()]).filter(|word| !word.is_empty()).collect()
 }

@@ -168,7 +168,7 @@ fn security(diff: &Diff, page: &mut Page) {
         .iter()
         .map(|change| {
             let effect = match change.effect {
-                Effect::Weaker => "⚠️ weaker",
+                Effect::Weaker => "**weaker**",
                 Effect::Stronger => "stronger",
             };
             let unit = if change.unit.is_empty() { String::new() } else { cell(&change.unit) };
