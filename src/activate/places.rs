@@ -15,6 +15,11 @@ impl Places {
         Places { root: root.into() }
     }
 
+    /// Returns the root folder, as a path of this machine.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Whether this is the running host.
     pub fn is_live(&self) -> bool {
         self.root == Path::new("/")

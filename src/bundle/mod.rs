@@ -1,11 +1,14 @@
 //! The bundle: what leaves the compiler and what a host is given. The ground floor; knows nothing else of this program.
 
+pub mod archive;
 pub(crate) mod characters;
 pub mod digest;
 pub mod env_file;
 pub mod manifest;
 pub mod quantity;
 pub mod read;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod unit;
 pub mod write;
 

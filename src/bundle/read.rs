@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::Bundle;
 use super::digest::Digest;
@@ -40,11 +40,15 @@ impl Bundle {
         })?;
         let mut files = BTreeMap::new();
         for (name, entry) in &manifest.files {
-            let inside = Path::new(name);
-            if !inside.components().all(|part| matches!(part, Component::Normal(_))) {
+            if !is_inside(name) {
                 return Err(ReadError::Path(name.clone()));
             }
-            let path = folder.join(inside);
+            let path = folder.join(name);
+            // Root reads bundles of others, in which a name may be a pipe or a device without end.
+            let metadata = fs::metadata(&path).map_err(|source| ReadError::Io { path: path.clone(), source })?;
+            if !metadata.is_file() || metadata.len() != entry.size {
+                return Err(ReadError::Changed(path));
+            }
             let content = fs::read(&path).map_err(|source| ReadError::Io { path: path.clone(), source })?;
             if content.len() as u64 != entry.size || Digest::of(&content) != entry.sha256 {
                 return Err(ReadError::Changed(path));
@@ -53,6 +57,11 @@ impl Bundle {
         }
         Ok(Bundle { manifest, files })
     }
+}
+
+/// Whether a path in a bundle is plain: relative, and without `.`, `..`, empty parts and control characters.
+pub fn is_inside(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.chars().any(char::is_control)
 }
 
 /// Reads a manifest; one of another version is named as such, whatever else it says.

@@ -255,6 +255,9 @@ mod tests {
         bundle("one").write(&output).unwrap();
         fs::write(output.join("raw/x"), "0ne").unwrap();
         assert!(matches!(Bundle::read(&output), Err(ReadError::Changed(_))));
+        fs::remove_file(output.join("raw/x")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", output.join("raw/x")).unwrap();
+        assert!(matches!(Bundle::read(&output), Err(ReadError::Changed(_))));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use crate::activate::progress::Outcome;
 pub enum Code {
     /// The profile has errors.
     Invalid = 1,
-    /// A profile or a folder is not there or cannot be read. (Clap ends with 2 on wrong arguments.)
+    /// Wrong arguments; clap's own code.
+    Usage = 2,
+    /// A profile or a folder is not there or cannot be read.
     NotFound = 3,
     /// The result could not be written.
     NotWritten = 4,

@@ -1,5 +1,5 @@
 //! How units pull each other along, as systemd does it: what stops and restarts together, what a start needs and what
-//! it ends, and what has to be free before something else takes it.
+//! it ends, and what has to be free before something else takes it. Tried with systemd 252.
 
 use std::collections::BTreeSet;
 
@@ -76,7 +76,7 @@ fn restarted_with_others(draft: &Draft<'_>) -> Vec<Claim> {
     claims
 }
 
-/// A socket cannot be opened while its service runs, and wakes a service that has to stay stopped for a moment.
+/// A socket cannot be opened while its service runs, not even as a part of its own restart, and wakes a service that has to stay stopped for a moment.
 fn sockets_and_services(draft: &Draft<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
     for (unit, action) in draft.units() {
@@ -129,7 +129,7 @@ fn ports(draft: &Draft<'_>) -> Vec<Claim> {
 }
 
 /// A start stops what cannot run together with the unit, whichever of the two says so, also what was to restart. Of two
-/// that were up together and both restart, the one whose name comes first stays.
+/// that were up together and both restart, the one whose name comes first stays: systemd refuses to restart both.
 fn conflicts(draft: &Draft<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
     for (unit, _) in draft.units().filter(|(unit, _)| draft.starts(unit)) {
@@ -141,23 +141,20 @@ fn conflicts(draft: &Draft<'_>) -> Vec<Claim> {
     claims
 }
 
-/// A start starts what the unit requires and wants, and what those do, be they up or not. What is only wanted gives way to
-/// what starts and excludes it.
+/// A start starts what the unit requires and wants. What it only wants gives way to what starts and excludes it.
+///
+/// It does not reach through units that are up already: systemd drops their jobs, and what those alone would have
+/// started.
 fn pulled_in(draft: &Draft<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
-    let mut seen: BTreeSet<&UnitName> = draft.units().map(|(unit, _)| unit).filter(|unit| draft.starts(unit)).collect();
-    let mut next: Vec<&UnitName> = seen.iter().copied().collect();
-    while let Some(unit) = next.pop() {
+    for (unit, _) in draft.units().filter(|(unit, _)| draft.starts(unit)) {
         let Some(new) = draft.new.get(unit) else { continue };
-        for other in new.relations.pulls_in().filter(|other| draft.new.contains(other)) {
-            let required = new.relations.requires.contains(other);
-            let gives_way = || excluded(draft, other).into_iter().any(|excluded| draft.starts(excluded));
-            if draft.is_up(other) {
-                next.extend(seen.insert(other).then_some(other));
-            } else if required {
-                claims.push((other.clone(), Action::Start, Reason::RequiredBy { unit: unit.clone() }));
-            } else if !gives_way() {
-                claims.push((other.clone(), Action::Start, Reason::WantedBy { unit: unit.clone() }));
+        for other in new.relations.pulls_in().filter(|other| !draft.is_up(other) && draft.new.contains(other)) {
+            let unit = unit.clone();
+            if new.relations.requires.contains(other) {
+                claims.push((other.clone(), Action::Start, Reason::RequiredBy { unit }));
+            } else if !excluded(draft, other).into_iter().any(|excluded| draft.starts(excluded)) {
+                claims.push((other.clone(), Action::Start, Reason::WantedBy { unit }));
             }
         }
     }

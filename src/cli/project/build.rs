@@ -1,12 +1,14 @@
 //! `citadel build`: from a profile to a bundle.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::output::{Output, Progress};
 use super::{Session, exit, lock, summary};
 use crate::bundle::Bundle;
 use crate::bundle::write::WriteError;
-use crate::compile::project::ProfilePath;
+use crate::compile::project::{ProfilePath, plain};
 use crate::compile::stamp::Stamp;
 use crate::compile::{self, Compiled};
 
@@ -18,6 +20,9 @@ pub struct Arguments {
     /// Where to write the bundle, instead of `result/PROFILE` in the project
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Also write the bundle as one file, a `.tar.gz` archive that `switch` takes
+    #[arg(long, value_name = "FILE")]
+    archive: Option<PathBuf>,
     /// Fail when citadel.lock says something else
     #[arg(long)]
     locked: bool,
@@ -27,23 +32,58 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
     let profile = session.profile(&arguments.profile)?;
     let folder = match &arguments.output {
         Some(output) => session.folder.join(output),
-        None => profile.project.root().join("result").join(&profile.name),
+        None => default_folder(&profile),
     };
-    if let Some((bundle, stamp)) = Stamp::unchanged(&profile, &folder) {
-        session.output.replay(&stamp.warnings);
-        lock::compare(&profile, &bundle, arguments.locked, session)?;
-        report(&bundle, &folder, false, stamp.warnings.len(), session);
-        return Ok(());
+    let made = make(&profile, &folder, arguments.locked, session)?;
+    if let Some(archive) = &arguments.archive {
+        let path = session.folder.join(archive);
+        pack(&made.bundle, &path).map_err(|error| {
+            let message = format!("cannot write {}: {}", path.display(), plain(&error));
+            session.output.error("E0008", &message, Some("check the directory's permissions and free space"));
+            exit::Code::NotWritten
+        })?;
     }
-    let Compiled { bundle, warnings, sources } = compile(&profile, session)?;
+    report(&made.bundle, &folder, made.built, made.warnings, session);
+    Ok(())
+}
+
+/// Writes a bundle as one file, whole or not at all.
+fn pack(bundle: &Bundle, path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile_in(folder)?;
+    bundle.pack(&mut file)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// Returns where a bundle of a profile goes unless somebody says otherwise.
+pub fn default_folder(profile: &ProfilePath) -> PathBuf {
+    profile.project.root().join("result").join(&profile.name)
+}
+
+/// A bundle that is in its folder.
+pub struct Made {
+    pub bundle: Bundle,
+    /// Whether it was not there before.
+    pub built: bool,
+    /// How many warnings were shown.
+    pub warnings: usize,
+}
+
+/// Makes sure that a folder holds the bundle of a profile.
+pub fn make(profile: &ProfilePath, folder: &Path, locked: bool, session: &Session) -> Result<Made, exit::Code> {
+    if let Some((bundle, stamp)) = Stamp::unchanged(profile, folder) {
+        session.output.replay(&stamp.warnings);
+        lock::compare(profile, &bundle, locked, session)?;
+        return Ok(Made { bundle, built: false, warnings: stamp.warnings.len() });
+    }
+    let Compiled { bundle, warnings, sources } = compile(profile, session)?;
     for warning in &warnings {
         session.output.diagnostic(warning, &sources);
     }
-    lock::compare(&profile, &bundle, arguments.locked, session)?;
-    write(&bundle, &folder, session)?;
-    Stamp::remember(&profile, &folder, &bundle, Output::keep(&warnings, &sources));
-    report(&bundle, &folder, true, warnings.len(), session);
-    Ok(())
+    lock::compare(profile, &bundle, locked, session)?;
+    write(&bundle, folder, session)?;
+    Stamp::remember(profile, folder, &bundle, Output::keep(&warnings, &sources));
+    Ok(Made { bundle, built: true, warnings: warnings.len() })
 }
 
 fn write(bundle: &Bundle, folder: &Path, session: &Session) -> Result<(), exit::Code> {

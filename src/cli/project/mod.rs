@@ -9,6 +9,7 @@ mod options;
 mod output;
 mod show;
 mod summary;
+mod to_host;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -123,16 +124,21 @@ pub fn run() -> ExitCode {
 }
 
 impl Command {
-    fn run(&self, session: &Session) -> Result<(), exit::Code> {
+    fn run(self, session: &Session) -> Result<(), exit::Code> {
         match self {
-            Command::Build(arguments) => build::run(arguments, session),
-            Command::Check(arguments) => check::run(arguments, session),
-            Command::Show(arguments) => show::run(arguments, session),
-            Command::Options(arguments) => options::run(arguments, session),
-            Command::Init(arguments) => init::run(arguments, session),
-            Command::Lock(arguments) => lock::run(arguments, session),
-            Command::Completions(arguments) => completions::run(arguments, session),
-            Command::Host(command) => command.run(),
+            Command::Build(arguments) => build::run(&arguments, session),
+            Command::Check(arguments) => check::run(&arguments, session),
+            Command::Show(arguments) => show::run(&arguments, session),
+            Command::Options(arguments) => options::run(&arguments, session),
+            Command::Init(arguments) => init::run(&arguments, session),
+            Command::Lock(arguments) => lock::run(&arguments, session),
+            Command::Completions(arguments) => completions::run(&arguments, session),
+            Command::Host(mut command) => {
+                if let Some(bundle) = command.bundle() {
+                    to_host::resolve(bundle, session)?;
+                }
+                command.run()
+            }
         }
     }
 }

@@ -47,8 +47,8 @@ impl fmt::Display for Mismatch {
 
 /// Returns the units that do not run as before; none when a rollback has restored everything.
 ///
-/// `from` is the bundle that was restored, `plans` are those of the switch and of the rollback; also that of a rollback
-/// that was interrupted, or what that one restarted counts as [`Mismatch::Restarted`].
+/// `from` is the bundle that was restored, `plans` are those of the switch and of the rollback, the last one last; also
+/// that of a rollback that was interrupted, or what that one restarted counts as [`Mismatch::Restarted`].
 pub fn mismatch(from: Option<&Bundle>, before: &Snapshot, now: &Snapshot, plans: &[&Plan]) -> Vec<Mismatch> {
     let units = Units::new(from, before.units.keys().chain(now.units.keys()));
     let mut found = Vec::new();
@@ -58,7 +58,11 @@ pub fn mismatch(from: Option<&Bundle>, before: &Snapshot, now: &Snapshot, plans:
         let runs = now.active.is_up() && (!settled || now.active != ActiveState::Activating);
         let untouched = plans.iter().all(|plan| plan.action(unit) < Action::Start);
         if !runs {
-            if !ended_by_itself(&units, unit, was, Some(&now), plans) {
+            let started_last = plans.last().is_some_and(|plan| starts(plan.action(unit)));
+            let done = started_last
+                && now.active == ActiveState::Inactive
+                && units.get(unit).is_some_and(|unit| unit.finishes());
+            if !done && !ended_by_itself(&units, unit, was, Some(&now), plans) {
                 found.push(Mismatch::NotRunning { unit: unit.clone(), active: now.active, result: now.result });
             }
         } else if untouched && settled && now.invocation != was.invocation {
@@ -67,6 +71,10 @@ pub fn mismatch(from: Option<&Bundle>, before: &Snapshot, now: &Snapshot, plans:
     }
     found.extend(surplus(from, before, now, plans).into_iter().map(|unit| Mismatch::StillRuns { unit }));
     found
+}
+
+fn starts(action: Action) -> bool {
+    matches!(action, Action::Start | Action::Restart | Action::StopStart)
 }
 
 /// Returns the units that run although they did not run before, because a plan or what systemd made of it started them:

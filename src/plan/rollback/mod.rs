@@ -164,5 +164,7 @@ fn ended_by_itself(
         None => name.kind() == UnitKind::Service && was.active == ActiveState::Activating && was.sub == "start",
     };
     let on_demand = || from.get(name).is_some_and(|unit| from.is_triggered(name) || unit.stops_when_unneeded());
-    if finishes { !touched || now.invocation != was.invocation } else { !touched && on_demand() }
+    // systemd forgets a unit that has ended, and with it the run: then nobody knows whether it came to its end.
+    let ran_again = || now.invocation.is_some() && now.invocation != was.invocation;
+    if finishes { !touched || ran_again() } else { !touched && on_demand() }
 }

@@ -5,3 +5,4 @@ mod forward;
 mod properties;
 mod rollback;
 mod simulator;
+mod together;

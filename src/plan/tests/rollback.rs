@@ -144,7 +144,11 @@ fn work_that_is_done_is_not_done_again() {
     // A switch that takes the unit away stops it half way.
     let switch = Switch::new(Some(&[("a.service", copy)]), &[], "a.service activating");
     assert_eq!(switch.back("a.service inactive"), ["a.service: start, because it ran before"]);
+    assert_eq!(switch.back(""), ["a.service: start, because it ran before"]);
     assert_eq!(switch.mismatch("a.service inactive"), ["a.service ran before and is inactive now"]);
+    let now = state("");
+    let back = rollback(&[&switch.trial], switch.from.as_ref(), &switch.to, &switch.before, &now);
+    assert_eq!(mismatch(switch.from.as_ref(), &switch.before, &now, &[&switch.trial, &back]), []);
 
     let proxy = [("a.service", A), ("a.socket", "[Socket]\nListenStream=1")];
     let switch = Switch::new(Some(&proxy), &proxy, "a.service, a.socket");

@@ -111,6 +111,10 @@ impl Systemd {
         let mut next: Vec<String> = jobs.iter().cloned().collect();
         while let Some(unit) = next.pop() {
             let Some(spec) = self.spec(&unit).cloned() else { return };
+            // A job for what is up already is dropped, unless it was asked for, and with it what only it would start.
+            if self.is_up(&unit) && !starts.contains(&unit) && !restarts.contains(&unit) {
+                continue;
+            }
             for other in &spec.requires {
                 if jobs.insert(other.clone()) {
                     next.push(other.clone());

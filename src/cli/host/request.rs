@@ -1,0 +1,157 @@
+//! Asking for a switch and following it; what `switch` and `rollback` have in common.
+
+use serde::{Deserialize, Serialize};
+
+use super::output::{self, problem};
+use super::progress::{Mode, Show};
+use super::root;
+use crate::activate::history::Kind;
+use crate::activate::manager::Manager;
+use crate::activate::progress::{Event, Outcome};
+use crate::activate::switch::{self, End, Request, Target};
+use crate::activate::worker::{self, Followed};
+use crate::activate::{Places, generator, setup};
+use crate::bundle::quantity::Span;
+use crate::cli::exit::Code;
+
+/// Options of every command that starts a switch.
+#[derive(Clone, Debug, clap::Args, Deserialize, Serialize)]
+pub struct How {
+    /// Go back unless `citadel confirm` comes within this time after everything is healthy
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub confirm: Option<Span>,
+    /// Return when the switch has begun, instead of at its end
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Wait so long for another switch to end, instead of giving up at once
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub wait_lock: Option<Span>,
+    /// End with status 10 when there is nothing to do
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Become root with `sudo` where that is needed
+    #[arg(long)]
+    pub sudo: bool,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "write a length of time such as `2min` or `90s`".to_owned())
+}
+
+/// What a user asks for.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Asked {
+    pub kind: Kind,
+    pub target: Target,
+    pub adopt: bool,
+    pub next_boot: bool,
+    pub how: How,
+    pub json: bool,
+}
+
+/// The same as a hidden command, for `--sudo`.
+#[derive(Debug, clap::Args)]
+pub struct Again {
+    request: String,
+}
+
+pub fn again(arguments: &Again) -> Result<(), Code> {
+    let asked = serde_json::from_str(&arguments.request).map_err(|error| problem(Code::Usage, error))?;
+    ask(&Places::new("/"), asked)
+}
+
+/// The hidden command that the service of a switch runs.
+#[derive(Debug, clap::Args)]
+pub struct Work {
+    request: String,
+}
+
+pub fn work(arguments: &Work) -> Result<(), Code> {
+    let request: Request = serde_json::from_str(&arguments.request).map_err(|error| problem(Code::Usage, error))?;
+    // Only a killed worker ends its service as failed, which is what brings recovery in.
+    super::block_on(switch::run(&Places::new("/"), &request)).map(|_| ())
+}
+
+/// Starts a switch as a service of its own and follows it to its end.
+pub fn ask(places: &Places, asked: Asked) -> Result<(), Code> {
+    if !root::is_root() {
+        if !asked.how.sudo {
+            return Err(problem(
+                Code::Refused,
+                "a switch changes the host, so it needs root; run it with `sudo`, or with `--sudo`, which asks for it",
+            ));
+        }
+        let request = serde_json::to_string(&asked).map_err(|_| Code::Defect)?;
+        return Err(root::become_root(&["ask", &request]));
+    }
+    if switch::is_current(places, &asked.target) && !asked.next_boot {
+        return report(&End::unchanged(), &asked.how, asked.json);
+    }
+    super::block_on(start_and_follow(places, &asked))?
+}
+
+async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
+    let failed = |error: &dyn std::fmt::Display| problem(Code::NotWritten, error);
+    let manager = Manager::connect().await.map_err(|error| failed(&error))?;
+    if setup::prepare(places).map_err(|error| failed(&error))? {
+        manager.reload().await.map_err(|error| failed(&error))?;
+    }
+    let id = switch::new_id();
+    let request = Request {
+        id: id.clone(),
+        by: root::who(),
+        kind: asked.kind,
+        target: asked.target.clone(),
+        adopt: asked.adopt,
+        next_boot: asked.next_boot,
+        confirm_within: asked.how.confirm.map(Span::as_secs_ceil),
+        wait_for_lock: asked.how.wait_lock.map_or(0, Span::as_secs_ceil),
+    };
+    let request = serde_json::to_string(&request).map_err(|_| Code::Defect)?;
+    let unit = worker::unit(&id).ok_or(Code::Defect)?;
+    let argv = [generator::PROGRAM.to_owned(), "work".to_owned(), request];
+    worker::start(&manager, &unit, &argv, &std::collections::BTreeMap::new()).await.map_err(|error| failed(&error))?;
+    if asked.how.no_wait {
+        return output::result(asked.json, &serde_json::json!({ "id": id }), || {
+            format!("the switch {id} goes on by itself; `citadel-activate status` tells how far it is")
+        });
+    }
+    let mut show = Show::new(Mode::suitable(asked.json));
+    let mut end = None;
+    let followed = worker::follow(places, &id, &unit, &mut |event: &Event| {
+        if let Event::Finished { outcome, .. } = event {
+            end = Some(*outcome);
+        }
+        show.show(event);
+    })
+    .await;
+    match followed.map_err(|error| failed(&error))? {
+        Followed::Finished(outcome) => code(outcome, &asked.how),
+        Followed::Left => {
+            show.leave();
+            Ok(())
+        }
+        Followed::Vanished => Err(problem(
+            Code::Broken,
+            format!(
+                "the service of the switch {id} ended without a word; see `journalctl -u {unit}`, then `citadel-activate recover`"
+            ),
+        )),
+    }
+}
+
+/// Writes how a switch ended that was not followed.
+pub fn report(end: &End, how: &How, json: bool) -> Result<(), Code> {
+    let event = Event::Finished { outcome: end.outcome, summary: end.message.clone(), seconds: 0.0 };
+    let mut show = Show::new(Mode::suitable(json));
+    show.show(&event);
+    code(end.outcome, how)
+}
+
+fn code(outcome: Outcome, how: &How) -> Result<(), Code> {
+    match Code::of_switch(outcome) {
+        Some(code) => Err(code),
+        None if outcome == Outcome::Unchanged && how.exit_code => Err(Code::Unchanged),
+        None => Ok(()),
+    }
+}
