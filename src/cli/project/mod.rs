@@ -3,13 +3,17 @@
 mod build;
 mod check;
 mod completions;
+mod diff;
+mod graph;
 mod init;
 mod lock;
 mod options;
 mod output;
 mod show;
+mod side;
 mod summary;
 mod to_host;
+mod written;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +42,8 @@ enum Command {
     Build(build::Arguments),
     Check(check::Arguments),
     Show(show::Arguments),
+    Diff(Box<diff::Arguments>),
+    Graph(graph::Arguments),
     Options(options::Arguments),
     Init(init::Arguments),
     Lock(lock::Arguments),
