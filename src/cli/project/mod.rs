@@ -135,6 +135,8 @@ impl Command {
             Command::Build(arguments) => build::run(&arguments, session),
             Command::Check(arguments) => check::run(&arguments, session),
             Command::Show(arguments) => show::run(&arguments, session),
+            Command::Diff(arguments) => diff::run(&arguments, session),
+            Command::Graph(arguments) => graph::run(&arguments, session),
             Command::Options(arguments) => options::run(&arguments, session),
             Command::Init(arguments) => init::run(&arguments, session),
             Command::Lock(arguments) => lock::run(&arguments, session),
