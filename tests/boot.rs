@@ -1,30 +1,20 @@
-//! Bundles start on a real systemd: every profile of the repository is booted on a throwaway host (`boot/host.rs`), where
-//! one program (`boot/program.py`) stands in for all that the units start.
+//! Bundles start on a real systemd: every profile of the repository is booted on a throwaway host (`host/mod.rs`), where
+//! one program (`host/program.py`) stands in for all that the units start.
 
 #![cfg(feature = "compiler")]
 #![allow(clippy::expect_used, clippy::panic)]
 
-#[path = "support/build.rs"]
-mod build;
-#[path = "boot/bundle.rs"]
-mod bundle;
-#[path = "boot/host.rs"]
+#[allow(dead_code, reason = "tests/switch.rs uses the rest")]
 mod host;
-#[path = "support/machine.rs"]
-#[allow(dead_code, reason = "tests/oracles.rs uses the rest")]
-mod machine;
-#[path = "support/project.rs"]
-#[allow(dead_code, reason = "tests/oracles.rs uses the rest")]
-mod project;
-#[path = "support/skip.rs"]
-mod skip;
+#[path = "boot/install.rs"]
+mod install;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
-use bundle::Bundle;
-use host::{Host, STRANGER};
-use machine::{Release, SYSTEMD_252, SYSTEMD_257};
+use host::bundle::Bundle;
+use host::expected::STRANGER;
+use host::machine::{Release, SYSTEMD_252, SYSTEMD_257};
+use host::{Host, can_boot, project, skip};
 use tempfile::TempDir;
 
 /// A bundle, and a host that was booted with it.
@@ -51,20 +41,8 @@ fn boot_changed(profile: &str, release: &Release, change: impl Fn(&Bundle)) -> O
     let folder = tempfile::tempdir().expect("a temporary folder is made");
     let bundle = Bundle::build(profile, folder.path());
     change(&bundle);
-    let host = Host::boot(release, &system, &bundle);
+    let host = install::boot(release, &system, &bundle);
     Some(Booted { bundle, host, _folder: folder })
-}
-
-fn can_boot(release: &Release) -> Result<std::path::PathBuf, String> {
-    let system = release.system()?;
-    for program in ["systemd-nspawn", "nsenter", "ip"] {
-        let found = Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program]).output();
-        if !found.is_ok_and(|output| output.status.success()) {
-            return Err(format!("there is no {program}; tests/prepare installs it"));
-        }
-    }
-    let python = system.join("usr/bin/python3");
-    if python.exists() { Ok(system) } else { Err(format!("there is no {}; tests/prepare makes it", python.display())) }
 }
 
 macro_rules! boots {
@@ -132,22 +110,9 @@ impl Booted {
         let failed = host.run(&["systemctl", "list-units", "--failed", "--plain", "--no-legend"]);
         assert!(failed.is_empty(), "{failed}\n{}", host.journal(&["--lines=200"]));
         let units: Vec<&str> = bundle.units.keys().map(String::as_str).collect();
-        let at_boot = bundle.at_boot();
         let mut wrong = String::new();
         for (unit, shown) in units.iter().zip(host.show(&["ActiveState", "SubState"], &units)) {
-            let expected = if !at_boot.contains(unit) {
-                "inactive dead"
-            } else if unit.ends_with(".socket") {
-                "active listening"
-            } else if unit.ends_with(".timer") {
-                "active waiting"
-            } else if unit.ends_with(".target") {
-                "active active"
-            } else if bundle.values(unit, "Type") == ["oneshot"] {
-                "active exited"
-            } else {
-                "active running"
-            };
+            let expected = bundle.state_after_boot(unit);
             let state = format!("{} {}", shown.get("ActiveState"), shown.get("SubState"));
             if state != expected {
                 wrong += &format!("{unit} is {state}, not {expected}\n");

@@ -4,27 +4,21 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-#[path = "manager/host.rs"]
+#[allow(dead_code, reason = "tests/switch.rs uses the rest")]
 mod host;
 #[path = "manager/inside.rs"]
 mod inside;
-#[path = "support/machine.rs"]
-#[allow(dead_code, reason = "tests/oracles.rs uses the rest")]
-mod machine;
-#[path = "support/project.rs"]
-#[allow(dead_code, reason = "tests/oracles.rs uses the rest")]
-mod project;
-#[path = "support/skip.rs"]
-mod skip;
+#[path = "manager/run_inside.rs"]
+mod run_inside;
 
-use machine::{SYSTEMD_252, SYSTEMD_257};
+use host::machine::{SYSTEMD_252, SYSTEMD_257};
 
 #[test]
 fn systemd_252_is_talked_to() {
-    host::run_inside(&SYSTEMD_252);
+    run_inside::run_inside(&SYSTEMD_252);
 }
 
 #[test]
 fn systemd_257_is_talked_to() {
-    host::run_inside(&SYSTEMD_257);
+    run_inside::run_inside(&SYSTEMD_257);
 }

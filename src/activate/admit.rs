@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::{FILE_NAME, FileEntry, FileKind, Manifest, STORE, UnitEntry};
 use crate::bundle::read::is_inside;
-use crate::bundle::unit::{UnitKind, UnitName};
-use crate::health::probe::Probe;
+use crate::bundle::unit::{UnitFile, UnitKind, UnitName};
+use crate::health::probe::{Probe, Test};
 
 /// Something in a manifest that root must not act on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -58,11 +58,50 @@ pub fn problems(bundle: &Bundle, systemd: Option<u32>) -> Vec<Problem> {
     if !manifest.units.contains_key(&manifest.main_target) {
         found.add("main_target", format!("is {:?}, which is no unit of the bundle", manifest.main_target));
     }
-    let mut phases = BTreeSet::new();
-    for phase in manifest.phases.iter().filter(|phase| !phases.insert(&phase.name)) {
+    for (name, unit) in &manifest.units {
+        identity(name, unit, bundle, &mut found);
+    }
+    phases(manifest, &mut found);
+    found.0
+}
+
+/// No deployment has more phases.
+const MOST_PHASES: usize = 100;
+
+/// The longest that a phase may take, in seconds: a week.
+const LONGEST_PHASE: u64 = 7 * 24 * 60 * 60;
+
+fn phases(manifest: &Manifest, found: &mut Found) {
+    let mut names = BTreeSet::new();
+    for phase in manifest.phases.iter().filter(|phase| !names.insert(&phase.name)) {
         found.add("phases", format!("names {:?} twice", phase.name));
     }
-    found.0
+    for phase in manifest.phases.iter().filter(|phase| phase.deadline_seconds > LONGEST_PHASE) {
+        found.add("phases", format!("gives {:?} more than seven days", phase.name));
+    }
+    if manifest.phases.len() > MOST_PHASES {
+        found.add("phases", format!("has more than {MOST_PHASES} phases"));
+    }
+}
+
+/// A command that asks for the health of a service runs as its user, which has to be known without systemd.
+fn identity(name: &str, unit: &UnitEntry, bundle: &Bundle, found: &mut Found) {
+    let is_command = |value: &serde_json::Value| {
+        serde_json::from_value::<Probe>(value.clone()).is_ok_and(|probe| matches!(probe.test, Test::Command(_)))
+    };
+    if !unit.health.values().any(is_command) {
+        return;
+    }
+    let text = bundle.files.get(&unit.file).map(|text| String::from_utf8_lossy(text));
+    let Some(file) = text.and_then(|text| UnitFile::parse(&text).ok()) else {
+        found.add(name, "has a command for its health, and no file that says as whom it runs");
+        return;
+    };
+    for key in ["User", "Group", "SupplementaryGroups"] {
+        if let Some(value) = file.values("Service", key).find(|value| value.contains('%')) {
+            found.add(name, format!("has a command for its health and `{key}={value}`; name it without a specifier"));
+        }
+    }
 }
 
 #[derive(Default)]

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
-use super::apply::{Host, say};
 use super::error::DiskError;
 use super::files::{Folder, Through};
 use super::generation::Generation;
+use super::host::{Host, say};
 use super::places::Places;
 use super::progress::Event;
 use super::trial::{Stage, Trial};
@@ -48,6 +48,22 @@ pub fn confirm(places: &Places) -> Result<Answer, DiskError> {
     }
 }
 
+/// Makes a switch one that is being taken back, unless somebody has proven it meanwhile; then it returns `false`.
+///
+/// From here on a confirmation is too late.
+pub fn claim(places: &Places, trial: &mut Trial) -> Result<bool, DiskError> {
+    let _guard = guard(places)?;
+    if Trial::read(places)?.is_none() {
+        return Ok(false);
+    }
+    // That a boot tries it says more: the way back from there is another one.
+    if trial.stage != Stage::Booting {
+        trial.stage = Stage::RollingBack;
+        trial.write(places)?;
+    }
+    Ok(true)
+}
+
 /// Waits until the switch is confirmed; an error says that nobody did so in time.
 pub async fn wait(host: &mut Host<'_>, trial: &Trial, within: Duration) -> Result<(), String> {
     let deadline = tokio::time::Instant::now() + within;
@@ -62,13 +78,6 @@ pub async fn wait(host: &mut Host<'_>, trial: &Trial, within: Duration) -> Resul
         }
         tokio::time::sleep(LOOK).await;
     }
-    // Whoever comes first decides: once this is written, a confirmation is too late.
-    let _guard = guard(host.places).map_err(|error| error.to_string())?;
-    if is_confirmed(host.places)? {
-        return Ok(());
-    }
-    trial.stage = Stage::RollingBack;
-    trial.write(host.places).map_err(|error| error.to_string())?;
     Err(format!("nobody confirmed it within {}", crate::bundle::quantity::Span(within)))
 }
 
@@ -78,7 +87,7 @@ fn guard(places: &Places) -> Result<OwnedFd, DiskError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = rustix::fs::openat(&folder, "confirm", flags, Mode::from_raw_mode(0o600));
     let locked = open.and_then(|file| rustix::fs::flock(&file, FlockOperation::LockExclusive).map(|()| file));
-    locked.map_err(|error| DiskError::doing("lock", places.lock())(error.into()))
+    locked.map_err(|error| DiskError::doing("lock", places.host("/run/citadel/confirm"))(error.into()))
 }
 
 fn is_confirmed(places: &Places) -> Result<bool, String> {

@@ -21,6 +21,10 @@ use rustix::io::Errno;
 use super::error::DiskError;
 use super::places::Places;
 
+mod remove;
+
+pub use remove::Below;
+
 /// Temporary names begin with this; what a killed program left behind is known by it.
 pub const TEMPORARY: &str = ".citadel-tmp-";
 
@@ -295,18 +299,6 @@ impl Folder {
             Err(Errno::NOENT | Errno::NOTEMPTY | Errno::NOTDIR | Errno::BUSY | Errno::EXIST) => Ok(false),
             Err(error) => Err(DiskError::doing("remove the folder", self.path_of(name))(error.into())),
         }
-    }
-
-    /// Removes a file, or a folder with everything in it, and never follows a link; a name that is free is fine.
-    pub fn remove_all(&self, name: impl AsRef<OsStr>) -> Result<(), DiskError> {
-        if !self.stat(&name)?.is_some_and(|stat| is_folder(&stat)) {
-            return self.remove(name).map(|_| ());
-        }
-        let inside = self.child(&name)?;
-        for below in inside.names()? {
-            inside.remove_all(below)?;
-        }
-        self.remove_empty(name).map(|_| ())
     }
 
     /// Returns the names in this folder, sorted.

@@ -39,8 +39,10 @@ impl Lock {
         let folder = Folder::make(places, Path::new("/run/citadel"), Through::Links, &mut Vec::new())?;
         let failed = |doing| move |error: std::io::Error| DiskError::doing(doing, places.lock())(error);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&folder, "lock", flags, Mode::from_raw_mode(0o644))
-            .map_err(|error| failed("open")(error.into()))?;
+        // Whoever can read a file can lock it, and so keep root from every switch.
+        let private = Mode::from_raw_mode(0o600);
+        let file = rustix::fs::openat(&folder, "lock", flags, private).map_err(|error| failed("open")(error.into()))?;
+        rustix::fs::fchmod(&file, private).map_err(|error| failed("set the mode of")(error.into()))?;
         let mut file = File::from(file);
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -50,6 +52,11 @@ impl Lock {
                 return Err(LockError::Busy { holder: holder.lines().next().unwrap_or_default().to_owned() });
             }
             Err(error) => return Err(failed("lock")(error.into()).into()),
+        }
+        // `uninstall` takes the file away at its end: whoever had opened it before would hold a lock that nobody sees.
+        let held = rustix::fs::fstat(&file).map_err(|error| failed("look at")(error.into()))?;
+        if folder.stat("lock")?.is_none_or(|named| (named.st_dev, named.st_ino) != (held.st_dev, held.st_ino)) {
+            return Err(LockError::Busy { holder: String::new() });
         }
         let mut tell = || -> std::io::Result<()> {
             file.set_len(0)?;
@@ -90,6 +97,17 @@ mod tests {
         assert!(matches!(block_on(Lock::take_within(&places, Duration::ZERO)), Err(LockError::Busy { .. })));
         drop(lock);
         Lock::try_take(&places).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_can_hold_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_root, places) = host();
+        std::fs::create_dir_all(places.lock().parent().unwrap()).unwrap();
+        std::fs::write(places.lock(), "").unwrap();
+        std::fs::set_permissions(places.lock(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let _lock = Lock::try_take(&places).unwrap();
+        assert_eq!(std::fs::metadata(places.lock()).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Giving a bundle to a host that does not run, such as an image: files only, and no proof.
 
+use super::end::End;
 use super::lock::Lock;
 use super::places::Places;
 use super::progress::Outcome;
+use super::prospect::{self, Prospect};
 use super::record::Record;
-use super::switch::{self, End, Prospect, Target};
+use super::switch::Target;
 use super::{adopt, current, links, setup, store};
 use crate::plan::{self, Snapshot};
 
@@ -17,8 +19,8 @@ pub fn switch(places: &Places, target: &Target, adopt: bool) -> End {
 
 /// Finds out what that would do.
 pub fn look_ahead(places: &Places, target: &Target, adopt: bool) -> Result<Prospect, End> {
-    let new = switch::load(places, target)?;
-    let mut prospect = switch::look_at_files(places, new, None, None, adopt)?;
+    let new = prospect::load(places, target)?;
+    let mut prospect = prospect::look_at_files(places, new, None, None, adopt)?;
     prospect.plan = plan::forward(prospect.old.as_ref(), &prospect.new, &Snapshot::default());
     Ok(prospect)
 }

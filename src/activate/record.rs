@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::DiskError;
 use super::files::{Access, Folder, optional};
+use super::generation::Generation;
 use super::places::Places;
 use super::trial::SetAside;
+use crate::bundle::unit::UnitName;
 
 /// The version of the format that this program writes.
 pub const VERSION: u32 = 1;
@@ -44,6 +46,31 @@ pub struct Record {
     /// What tmpfiles and systemd made for units and did not exist before; what is in it is data.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub data: BTreeSet<PathBuf>,
+    /// What an `uninstall` that has begun found running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
+}
+
+/// What ran when `uninstall` began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Leaving {
+    /// The generation that it stopped.
+    pub generation: Option<Generation>,
+    /// The units of it that ran.
+    pub running: BTreeSet<UnitName>,
+    /// Those that run again afterwards, under the definition that they had before citadel.
+    pub again: BTreeSet<UnitName>,
+}
+
+impl Leaving {
+    /// Adds what an earlier run for the same generation has stopped already.
+    pub fn after(mut self, record: &Record) -> Self {
+        if let Some(earlier) = record.leaving.as_ref().filter(|earlier| earlier.generation == self.generation) {
+            self.running.extend(earlier.running.iter().cloned());
+            self.again.extend(earlier.again.iter().cloned());
+        }
+        self
+    }
 }
 
 impl Default for Record {
@@ -57,6 +84,7 @@ impl Default for Record {
             folders: BTreeSet::new(),
             links: BTreeSet::new(),
             data: BTreeSet::new(),
+            leaving: None,
         }
     }
 }
@@ -113,5 +141,20 @@ mod tests {
         fs::write(places.record(), r#"{"version": 2}"#).unwrap();
         let error = Record::read(&places).unwrap_err().to_string();
         assert!(error.contains("version 2"), "{error}");
+    }
+
+    #[test]
+    fn what_an_earlier_uninstall_stopped_is_not_forgotten() {
+        let units = |names: &[&str]| names.iter().filter_map(|name| UnitName::parse(name)).collect::<BTreeSet<_>>();
+        let leaving = |generation, running: &[&str], again: &[&str]| Leaving {
+            generation: Some(Generation(generation)),
+            running: units(running),
+            again: units(again),
+        };
+        let record =
+            Record { leaving: Some(leaving(1, &["a.service", "b.service"], &["a.service"])), ..Record::default() };
+        let both = leaving(1, &["a.service", "b.service"], &["a.service"]);
+        assert_eq!(leaving(1, &["b.service"], &[]).after(&record), both);
+        assert_eq!(leaving(2, &["b.service"], &[]).after(&record), leaving(2, &["b.service"], &[]), "another switch");
     }
 }

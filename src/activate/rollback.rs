@@ -1,21 +1,23 @@
 //! The way back: the files, the units and what ran before a switch.
 //!
 //! It looks at what is there and not at how far the switch came, so it may be repeated from any point: after a failure,
-//! after a kill, and after its own kill.
+//! after a kill, and after its own kill. The trial goes only when every step was carried out; until then systemd starts
+//! recovery again, and a boot chooses the old generation.
 
 use std::time::Duration;
 
-use super::apply::{self, Host, say};
+use super::apply;
+use super::confirm;
+use super::end::End;
 use super::error::DiskError;
-use super::manager::{Job, JobKind};
+use super::host::{self, Host, say};
+use super::manager::{BusError, Job, JobKind};
 use super::progress::{Event, Outcome};
-use super::record::Record;
-use super::switch::End;
-use super::trial::{SetAside, Stage, Trial};
-use super::{adopt, current, links};
+use super::trial::Trial;
+use super::{current, links};
 use crate::bundle::Bundle;
 use crate::bundle::unit::UnitName;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, Snapshot};
 
 /// The longest that each part may take in all; units have their own limits besides.
 const PART: Duration = Duration::from_secs(30 * 60);
@@ -28,6 +30,14 @@ pub async fn roll_back(
     to: Option<&Bundle>,
     failure: &str,
 ) -> End {
+    match confirm::claim(host.places, &mut trial) {
+        Ok(true) => {}
+        Ok(false) => {
+            return End::new(Outcome::Done, format!("generation {} was confirmed in the last moment", trial.to));
+        }
+        // What cannot be written now may well be renamed and removed.
+        Err(error) => say(host.log, &Event::Warning { message: error.to_string() }),
+    }
     say(host.log, &Event::Stage { name: "roll back".to_owned() });
     let problems = restore(host, &mut trial, from, to).await;
     let back = match trial.from {
@@ -67,15 +77,15 @@ fn restored(trial: &Trial) -> String {
 /// Brings back files and run state, and returns what could not be brought back.
 async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, to: Option<&Bundle>) -> Vec<String> {
     let mut problems = Vec::new();
-    let now = apply::snapshot(host.manager, [from, to]).await;
-    let stops = match &now {
+    // What failed may have been the connection.
+    let now = match host.reconnect().await {
+        Ok(()) => look(host, trial, from, to).await,
+        Err(error) => Err(error),
+    };
+    let plan = match now {
         Ok(now) => {
-            let plan = match to {
-                Some(to) => plan::rollback(&trial.plans().collect::<Vec<_>>(), from, to, &trial.before, now),
-                None => Plan::default(),
-            };
-            // On disk before it happens: after a kill, the next one has to know what this one started.
-            trial.stage = Stage::RollingBack;
+            let plan = plan::rollback(&trial.plans().collect::<Vec<_>>(), from, to, &trial.before, &now);
+            // On disk before it happens: after a kill, the next attempt has to know what this one started.
             trial.went_back.push(plan.clone());
             if let Err(error) = trial.write(host.places) {
                 say(host.log, &Event::Warning { message: error.to_string() });
@@ -89,47 +99,59 @@ async fn restore(host: &mut Host<'_>, trial: &mut Trial, from: Option<&Bundle>, 
         }
     };
 
-    // From here on a boot finds the old generation by itself, so files come before everything that can take long.
-    let files = [
-        current::set(host.places, trial.from).err(),
-        put_back(host, trial).err(),
-        from.and_then(|from| links::make(host.places, &from.manifest).err()),
-    ];
-    let whole = files.iter().all(Option::is_none);
-    problems.extend(files.into_iter().flatten().map(|error| error.to_string()));
-    problems.extend(apply::enter(host, to, trial.from.zip(from)).await.err());
+    if let Err(error) = files(host, trial, from) {
+        // The new generation counts still, and nothing may start as if the old one did.
+        problems.push(error.to_string());
+        return problems;
+    }
+    let entered = apply::enter(host, to, trial.from.zip(from)).await;
+    let whole = plan.is_some() && entered.is_ok();
+    problems.extend(entered.err());
 
-    if let Some(plan) = stops {
+    if let Some(plan) = plan {
         apply::reset_failed(host, &plan).await;
         run(host, &apply::jobs(&plan, apply::run_kind), &mut problems).await;
         let started = plan.order.iter().filter(|unit| apply::run_kind(plan.action(unit)).is_some());
-        let healthy: Vec<_> = started.filter(|unit| host.healthy.contains(unit)).collect();
-        let subjects = from.map(|from| apply::subjects(from, healthy)).unwrap_or_default();
+        let healthy: Vec<_> = started.filter(|unit| trial.healthy.contains(*unit)).collect();
+        let subjects = from.map(|from| host::subjects(from, healthy)).unwrap_or_default();
         problems.extend(host.gate(&subjects, PART).await);
         problems.extend(settle(host, trial, from, to).await);
     }
     if whole {
         problems.extend(Trial::remove(host.places).err().map(|error| error.to_string()));
-        let pruned = links::prune(host.places, from.map(|from| &from.manifest));
-        problems.extend(pruned.err().map(|error| error.to_string()));
     }
     problems
 }
 
-/// Brings back what was set aside; what cannot come back is said and stops nothing.
-fn put_back(host: &mut Host<'_>, trial: &Trial) -> Result<(), DiskError> {
-    let not_back = adopt::put_back(host.places, &trial.set_aside)?;
-    let kept = |file: &SetAside| !trial.set_aside.contains(file) || not_back.occupied.contains(file);
-    Record::update(host.places, |record| record.adopted.retain(kept))?;
-    for message in not_back.messages() {
-        say(host.log, &Event::Warning { message });
+/// Asks systemd about all units of the switch. What only a bundle that cannot be read has, the plans name.
+async fn look(
+    host: &Host<'_>,
+    trial: &Trial,
+    from: Option<&Bundle>,
+    to: Option<&Bundle>,
+) -> Result<Snapshot, BusError> {
+    let mut names = host::names([from, to]);
+    if to.is_none() {
+        names.extend(trial.plans().flat_map(|plan| plan.steps.keys()).cloned());
     }
+    host::snapshot_of(&host.manager, &names).await
+}
+
+/// Brings back the files of the generation before. From here on a boot finds it by itself.
+fn files(host: &mut Host<'_>, trial: &Trial, from: Option<&Bundle>) -> Result<(), DiskError> {
+    // A disk that refuses once may take it the next time, and much depends on this step.
+    current::set(host.places, trial.from).or_else(|_| current::set(host.places, trial.from))?;
+    apply::put_back(host, &trial.set_aside)?;
+    if let Some(from) = from {
+        links::make(host.places, &from.manifest)?;
+    }
+    links::prune(host.places, from.map(|from| &from.manifest))?;
     Ok(())
 }
 
 async fn run(host: &mut Host<'_>, jobs: &[Job], problems: &mut Vec<String>) {
     match host.run(jobs, PART).await {
-        Ok(failures) => problems.extend(failures),
+        Ok(ran) => problems.extend(ran.failed),
         Err(error) => problems.push(error.to_string()),
     }
 }
@@ -138,13 +160,13 @@ async fn run(host: &mut Host<'_>, jobs: &[Job], problems: &mut Vec<String>) {
 async fn settle(host: &mut Host<'_>, trial: &Trial, from: Option<&Bundle>, to: Option<&Bundle>) -> Vec<String> {
     let plans: Vec<&Plan> = trial.plans().collect();
     let mut problems = Vec::new();
-    let surplus = match apply::snapshot(host.manager, [from, to]).await {
+    let surplus = match look(host, trial, from, to).await {
         Ok(now) => plan::surplus(from, &trial.before, &now, &plans),
         Err(error) => return vec![error.to_string()],
     };
     let stops: Vec<Job> = surplus.into_iter().map(|unit| Job { unit, kind: JobKind::Stop }).collect();
     run(host, &stops, &mut problems).await;
-    match apply::snapshot(host.manager, [from, to]).await {
+    match look(host, trial, from, to).await {
         Ok(now) => {
             let wrong = plan::mismatch(from, &trial.before, &now, &plans);
             problems.extend(wrong.iter().map(ToString::to_string));

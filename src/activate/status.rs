@@ -9,7 +9,7 @@ use super::error::DiskError;
 use super::history::{self, Entry};
 use super::manager::Manager;
 use super::trial::{Stage, Trial};
-use super::{Generation, Places, apply, current, store};
+use super::{Generation, Places, current, host, store};
 use crate::bundle::digest::Digest;
 use crate::bundle::unit::UnitName;
 use crate::plan::{ActiveState, Snapshot};
@@ -59,7 +59,7 @@ pub async fn look(places: &Places) -> Result<Status, DiskError> {
     });
     let snapshot = match &bundle {
         Some(bundle) if places.is_live() => match Manager::connect().await {
-            Ok(manager) => apply::snapshot(&manager, [Some(bundle)]).await.ok(),
+            Ok(manager) => host::snapshot(&manager, [Some(bundle)]).await.ok(),
             Err(_) => None,
         },
         _ => None,

@@ -3,7 +3,7 @@
 //! A generation holds every file of its bundle. Store files are the same content once more under a name that is made of
 //! it: what units name in their text, so that an unchanged file has an unchanged path in every generation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ use super::places::Places;
 use super::trial::Trial;
 use crate::bundle::Bundle;
 use crate::bundle::digest::Digest;
-use crate::bundle::manifest::{FILE_NAME, FileEntry, STORE};
+use crate::bundle::manifest::{FILE_NAME, FileEntry, Manifest, STORE};
 use crate::bundle::read::{ReadError, parse_manifest};
 
-/// No file of a bundle is larger; archives have the same limit for everything together.
-pub(super) const LIMIT: u64 = 64 << 20;
+/// No file of a bundle is larger; bundles have the same limit for everything together.
+pub(super) use crate::bundle::archive::MOST_BYTES as LIMIT;
 
 /// Durably writes a bundle as a generation; returns an existing one when it is the same bundle, whole.
 ///
@@ -259,16 +259,9 @@ fn give(folder: &Folder, name: &OsStr, (user, group): (u32, u32)) -> Result<(), 
 
 /// Reads a generation and checks the digest of every file.
 pub fn read(places: &Places, generation: Generation) -> Result<Bundle, DiskError> {
-    let folder = open(places, generation)?;
-    let manifest = parse_manifest(&folder.read(FILE_NAME, LIMIT)?).map_err(|error| match error {
-        ReadError::Manifest { reason, .. } => ReadError::Manifest { path: folder.path().join(FILE_NAME), reason },
-        other => other,
-    })?;
-    let mut files = std::collections::BTreeMap::new();
+    let (folder, manifest) = read_manifest(places, generation)?;
+    let mut files = BTreeMap::new();
     for (path, entry) in &manifest.files {
-        if !crate::bundle::read::is_inside(path) {
-            return Err(ReadError::Path(path.clone()).into());
-        }
         let content = read_below(&folder, path, LIMIT)?;
         if content.len() as u64 != entry.size || Digest::of(&content) != entry.sha256 {
             return Err(ReadError::Changed(folder.path().join(path)).into());
@@ -276,6 +269,31 @@ pub fn read(places: &Places, generation: Generation) -> Result<Bundle, DiskError
         files.insert(path.clone(), content);
     }
     Ok(Bundle { manifest, files })
+}
+
+/// Reads a generation as it is on disk: a file that somebody changed has its new content, and one that is gone or cannot
+/// be read is left out. What has to be stopped or taken back must not depend on nobody having touched it.
+pub fn read_as_is(places: &Places, generation: Generation) -> Result<Bundle, DiskError> {
+    let (folder, manifest) = read_manifest(places, generation)?;
+    let mut files = BTreeMap::new();
+    for path in manifest.files.keys() {
+        if let Ok(content) = read_below(&folder, path, LIMIT) {
+            files.insert(path.clone(), content);
+        }
+    }
+    Ok(Bundle { manifest, files })
+}
+
+fn read_manifest(places: &Places, generation: Generation) -> Result<(Folder, Manifest), DiskError> {
+    let folder = open(places, generation)?;
+    let manifest = parse_manifest(&folder.read(FILE_NAME, LIMIT)?).map_err(|error| match error {
+        ReadError::Manifest { reason, .. } => ReadError::Manifest { path: folder.path().join(FILE_NAME), reason },
+        other => other,
+    })?;
+    match manifest.files.keys().find(|path| !crate::bundle::read::is_inside(path)) {
+        Some(path) => Err(ReadError::Path(path.clone()).into()),
+        None => Ok((folder, manifest)),
+    }
 }
 
 fn open(places: &Places, generation: Generation) -> Result<Folder, DiskError> {
@@ -334,12 +352,13 @@ pub struct Collected {
     pub files: Vec<String>,
 }
 
-/// Removes all but the newest `keep` generations and those in use, then store files that none refers to, and what
+/// Removes all but the newest `keep` generations, those in use and `also`, then store files that none refers to, and what
 /// killed programs left behind.
-pub fn gc(places: &Places, keep: usize) -> Result<Collected, DiskError> {
+pub fn gc(places: &Places, keep: usize, also: Option<Generation>) -> Result<Collected, DiskError> {
     let mut collected = Collected::default();
     let Some(store) = optional(Folder::own(places, places.store()))? else { return Ok(collected) };
-    let used = in_use(places)?;
+    let mut used = in_use(places)?;
+    used.extend(also);
     let all = list(places)?;
     for generation in all.iter().rev().skip(keep).rev().filter(|it| !used.contains(it)) {
         delete(places, *generation)?;

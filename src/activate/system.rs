@@ -146,17 +146,27 @@ fn record_missing(places: &Places, bundle: &Bundle) -> Result<(), DiskError> {
     let (mut users, mut groups) = declared::users(bundle);
     users.retain(|name| uzers::get_user_by_name(name).is_none());
     groups.retain(|name| uzers::get_group_by_name(name).is_none());
-    let mut data = BTreeSet::new();
-    for path in declared::paths(bundle).into_iter().chain(declared::state(bundle)) {
-        let missing = path.ancestors().take_while(|path| std::fs::symlink_metadata(places.host(path)).is_err());
-        // `private` belongs to systemd.
-        data.extend(missing.filter(|path| !path.ends_with("private")).map(Path::to_owned));
-    }
+    let (data, folders) = missing(places, declared::paths(bundle).into_iter().chain(declared::state(bundle)));
     Record::update(places, |record| {
         record.users.extend(users);
         record.groups.extend(groups);
         record.data.extend(data);
+        record.folders.extend(folders);
     })
+}
+
+/// Returns which of these paths do not exist, and the folders above them that do not.
+///
+/// What is in a declared folder came with the bundle. A folder above is only the way there: somebody may keep a disk of
+/// models in it later.
+fn missing(places: &Places, declared: impl Iterator<Item = PathBuf>) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
+    let is_missing = |path: &Path| std::fs::symlink_metadata(places.host(path)).is_err();
+    let data: BTreeSet<PathBuf> = declared.filter(|path| is_missing(path)).collect();
+    let above = data.iter().flat_map(|path| path.ancestors().skip(1).take_while(|path| is_missing(path)));
+    // `private` belongs to systemd.
+    let folders =
+        above.filter(|path| !data.contains(*path) && !path.ends_with("private")).map(Path::to_owned).collect();
+    (data, folders)
 }
 
 /// Lets udev read its rules again and apply them to the devices that they name.

@@ -54,6 +54,7 @@ pub fn trial(from: Option<Generation>, to: Generation) -> Trial {
         confirm_within: None,
         confirm_until: None,
         before: Snapshot::default(),
+        healthy: Default::default(),
         plan: Plan::default(),
         went_back: Vec::new(),
         set_aside: Vec::new(),

@@ -1,5 +1,6 @@
 //! What is known on disk about a switch that is not proven yet.
 
+use std::collections::BTreeSet;
 use std::iter;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use super::error::DiskError;
 use super::files::{Access, Folder, optional};
 use super::generation::Generation;
 use super::places::Places;
+use crate::bundle::unit::UnitName;
 use crate::plan::{Plan, Snapshot};
 
 /// The version of the format that this program writes.
@@ -38,6 +40,9 @@ pub struct Trial {
     pub confirm_until: Option<jiff::Timestamp>,
     /// What ran before.
     pub before: Snapshot,
+    /// The services that were healthy before.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub healthy: BTreeSet<UnitName>,
     /// What is done to the units.
     pub plan: Plan,
     /// What was done to come back, by each attempt.

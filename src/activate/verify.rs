@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::apply;
 use super::current;
 use super::error::DiskError;
 use super::files::{Folder, Through};
 use super::foreign::{self, Wins};
 use super::generation::Generation;
 use super::generator::PROGRAM;
+use super::host;
 use super::links::{self, Found};
 use super::manager::Manager;
 use super::places::Places;
@@ -66,7 +66,7 @@ pub async fn look(places: &Places) -> Result<Vec<Drift>, DiskError> {
     let current = current::get(places)?.filter(|_| places.is_live());
     let bundle = current.and_then(|generation| store::read(places, generation).ok());
     let Some((bundle, manager)) = bundle.zip(Manager::connect().await.ok()) else { return drift(places, None) };
-    let Ok(snapshot) = apply::snapshot(&manager, [Some(&bundle)]).await else { return drift(places, None) };
+    let Ok(snapshot) = host::snapshot(&manager, [Some(&bundle)]).await else { return drift(places, None) };
     let units = bundle.manifest.units.keys().filter_map(|name| UnitName::parse(name)).collect();
     let stale = manager.outdated(&units).await.unwrap_or_default();
     drift(places, Some(Live { snapshot: &snapshot, stale: &stale }))

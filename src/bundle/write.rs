@@ -257,7 +257,7 @@ mod tests {
         assert!(matches!(Bundle::read(&output), Err(ReadError::Changed(_))));
         fs::remove_file(output.join("raw/x")).unwrap();
         std::os::unix::fs::symlink("/dev/zero", output.join("raw/x")).unwrap();
-        assert!(matches!(Bundle::read(&output), Err(ReadError::Changed(_))));
+        assert!(matches!(Bundle::read(&output), Err(ReadError::NotAFile(_))));
     }
 
     #[test]

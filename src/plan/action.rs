@@ -35,6 +35,11 @@ impl Action {
         matches!(self, Self::Restart | Self::StopStart | Self::Stop)
     }
 
+    /// Whether a run of the unit ends and another begins.
+    pub fn restarts(self) -> bool {
+        matches!(self, Self::Restart | Self::StopStart)
+    }
+
     /// Whether the unit is stopped before the commit, while the manager knows its old definition.
     pub fn stops_first(self) -> bool {
         matches!(self, Self::StopStart | Self::Stop)
@@ -94,6 +99,8 @@ pub enum Reason {
     Unchanged,
     /// It ends by itself, and its next run is under the new definition.
     Finishes,
+    /// It serves one connection of this socket, which no start can bring back, and ends with it.
+    Connection { unit: UnitName },
     /// An operator has masked it.
     Masked,
     /// The profile says so with `on_change`.
@@ -129,6 +136,7 @@ impl fmt::Display for Reason {
             Self::OnDemand => write!(out, "it is started by hand or on demand"),
             Self::Unchanged => write!(out, "it is the same as before"),
             Self::Finishes => write!(out, "it ends by itself, and its next run uses the new definition"),
+            Self::Connection { unit } => write!(out, "it serves one connection of {unit} and ends with it"),
             Self::Masked => write!(out, "it is masked on this host"),
             Self::Policy => write!(out, "the profile says so"),
             Self::RanBefore => write!(out, "it ran before"),

@@ -7,7 +7,7 @@ use super::compare::{Difference, differences, store_paths};
 use super::effect::{Effect, effect};
 use super::units::{Unit, Units};
 use crate::bundle::manifest::{ChangePolicy, FileEntry, Manifest, STORE};
-use crate::bundle::unit::UnitName;
+use crate::bundle::unit::{UnitKind, UnitName};
 
 /// What differs between the old and the new definition of a unit.
 #[derive(Debug)]
@@ -53,6 +53,30 @@ impl Change {
             reloadable: process.iter().all(|(_, in_place, _)| *in_place),
             reasons,
             matters,
+        }
+    }
+
+    /// Returns what differs on the way back as far as the reasons of the way there tell it, for when one of the two
+    /// definitions can no longer be read.
+    pub fn recalled(kind: UnitKind, there: &[Reason]) -> Self {
+        let lines = |text: &Option<String>| text.iter().flat_map(|text| text.split('\n')).map(str::to_owned).collect();
+        let back = |reason: &Reason| match reason {
+            Reason::File { .. } => Some((Effect::Process, reason.clone())),
+            Reason::Directive { section, key, old, new } => {
+                let (section, key) = (section.clone(), key.clone());
+                let difference = Difference { section, key, old: lines(new), new: lines(old) };
+                let effect = effect(kind, &difference);
+                let Difference { section, key, .. } = difference;
+                Some((effect, Reason::Directive { section, key, old: new.clone(), new: old.clone() }))
+            }
+            _ => None,
+        };
+        let found: Vec<_> = there.iter().filter_map(back).collect();
+        Change {
+            effect: found.iter().map(|(effect, _)| *effect).max().unwrap_or(Effect::None),
+            reasons: found.into_iter().map(|(_, reason)| reason).collect(),
+            reloadable: false,
+            matters: true,
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::bundle::manifest::STORE;
 use crate::bundle::quantity::{Size, Span};
-use crate::bundle::unit::UnitFile;
 use crate::bundle::unit::directives::{Kind, Lookup, lookup};
+use crate::bundle::unit::{UnitFile, boolean};
 
 /// A directive that says something else in two unit files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,15 +120,6 @@ fn normal_value(key: &str, kind: Kind, value: &str) -> String {
         _ => None,
     };
     known.unwrap_or_else(|| value.to_owned())
-}
-
-/// Reads a boolean as systemd does.
-pub(super) fn boolean(value: &str) -> Option<bool> {
-    match value.to_ascii_lowercase().as_str() {
-        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
-        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
-        _ => None,
-    }
 }
 
 /// Reads a length of time as systemd does, as far as units are common: `90`, `1min 30s`.

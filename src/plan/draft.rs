@@ -63,6 +63,11 @@ impl<'a> Draft<'a> {
         self.live(unit).is_some_and(|state| state.load == LoadState::Masked)
     }
 
+    /// Returns the socket for which the unit serves one connection.
+    pub fn connection_of(&self, unit: &UnitName) -> Option<&'a UnitName> {
+        self.old.connection_of(unit).or_else(|| self.new.connection_of(unit))
+    }
+
     /// Whether a start job for the unit will be queued.
     pub fn starts(&self, unit: &UnitName) -> bool {
         matches!(self.action(unit), Action::Start | Action::Restart | Action::StopStart)
@@ -87,6 +92,9 @@ impl<'a> Draft<'a> {
         let action = match action {
             Action::StopStart if self.is_masked(unit) => Action::Stop,
             Action::Start | Action::Restart | Action::Reload if self.is_masked(unit) => return false,
+            // One that serves a connection can only be stopped too: its socket is gone with its processes.
+            Action::StopStart | Action::Restart if self.connection_of(unit).is_some() => Action::Stop,
+            Action::Start if self.connection_of(unit).is_some() => return false,
             action => action,
         };
         let step = self.steps.entry(unit.clone()).or_insert((Action::Nothing, Vec::new()));

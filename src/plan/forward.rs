@@ -23,7 +23,12 @@ pub fn forward(old: Option<&Bundle>, new: &Bundle, before: &Snapshot) -> Plan {
     let mut revived = BTreeSet::new();
     let names: BTreeSet<&UnitName> = old.names().chain(new.names()).collect();
     for name in names {
-        let (action, mut reasons, retry) = alone(&draft, name);
+        let (mut action, mut reasons, retry) = alone(&draft, name);
+        if let Some(socket) = draft.connection_of(name).filter(|_| action.restarts()) {
+            // A restart would cut the connection off, and the new run would have none.
+            action = Action::Keep;
+            reasons.insert(0, Reason::Connection { unit: socket.clone() });
+        }
         if let Some(template) = template(&draft, name).filter(|_| action != Action::Nothing) {
             reasons.insert(0, Reason::Template { unit: template });
         }
@@ -34,7 +39,7 @@ pub fn forward(old: Option<&Bundle>, new: &Bundle, before: &Snapshot) -> Plan {
     }
     loop {
         let grown = spread(&mut draft);
-        let claims = starts(&draft, &revived);
+        let claims: Vec<Claim> = starts(&draft, &revived).into_iter().chain(unneeded(&draft)).collect();
         if !draft.raise(claims) && !grown {
             break;
         }
@@ -127,6 +132,15 @@ fn starts(draft: &Draft<'_>, revived: &BTreeSet<UnitName>) -> Vec<Claim> {
         claims.extend(found.map(|reason| (name.clone(), Action::Start, reason)));
     }
     claims
+}
+
+/// Returns the units that from now on run only while something needs them, and nothing does: systemd would stop them, and
+/// each start of them would end at once.
+fn unneeded(draft: &Draft<'_>) -> Vec<Claim> {
+    let up = draft.new.iter().filter(|(name, new)| draft.is_up(name) && new.stops_when_unneeded());
+    let newly = up.filter(|(name, _)| draft.old.get(name).is_some_and(|old| !old.stops_when_unneeded()));
+    let unneeded = newly.filter(|(name, new)| wanters(draft, name, new).is_empty());
+    unneeded.map(|(name, _)| (name.clone(), Action::Stop, Reason::OnDemand)).collect()
 }
 
 /// Returns the units that are up when the switch is done and that start this one.

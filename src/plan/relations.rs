@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::compare::boolean;
-use crate::bundle::unit::{UnitFile, UnitKind, UnitName};
+use crate::bundle::unit::{UnitFile, UnitKind, UnitName, boolean};
 
 /// How a unit depends on others.
 #[derive(Clone, Debug, Default)]

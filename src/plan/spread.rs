@@ -53,7 +53,8 @@ fn stopped_with_others(draft: &Draft<'_>) -> Vec<Claim> {
         for name in dependants.into_iter().filter(|name| draft.is_up(name)) {
             let comes_back = match (draft.new.get(name), draft.old.contains(name)) {
                 (Some(new), _) => !(stays_away && new.relations.requires.contains(unit)),
-                (None, true) => false,
+                // Its old definition is somebody else's, and knows nothing of the unit that stops.
+                (None, true) => draft.action(name) == Action::StopStart,
                 (None, false) => !(stays_away && for_another),
             };
             let action = if comes_back { Action::StopStart } else { Action::Stop };

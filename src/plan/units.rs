@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compare::boolean;
 use super::relations::Relations;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::{ChangePolicy, Manifest, UnitEntry};
-use crate::bundle::unit::{Entry, Section, UnitFile, UnitKind, UnitName};
+use crate::bundle::unit::{Entry, Section, UnitFile, UnitKind, UnitName, boolean};
 
 /// The units of one bundle, instances of its templates included; of no bundle, none.
 pub(super) struct Units<'a> {
@@ -91,6 +90,23 @@ impl<'a> Units<'a> {
     /// Returns the sockets that start this service.
     pub fn sockets_of<'s>(&'s self, service: &'s UnitName) -> impl Iterator<Item = &'s UnitName> {
         self.names().filter(move |socket| self.service_of(socket) == Some(service))
+    }
+
+    /// Returns the socket that started this service for one connection (`Accept=yes`), by the name that systemd gives it:
+    /// an instance of the template that is called like the socket, which begins with the number of the connection.
+    pub fn connection_of(&self, service: &UnitName) -> Option<&UnitName> {
+        let (prefix, instance) = service.stem().split_once('@')?;
+        let (number, _) = instance.split_once('-')?;
+        if service.kind() != UnitKind::Service || number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            return None;
+        }
+        let named = |socket: &UnitName| {
+            let stem = socket.stem();
+            socket.kind() == UnitKind::Socket && stem.split_once('@').map_or(stem, |(prefix, _)| prefix) == prefix
+        };
+        let accepts = |socket: &Unit<'_>| socket.says_yes("Socket", "Accept");
+        self.iter().find(|(name, socket)| named(name) && accepts(socket)).map(|(name, _)| name)
     }
 
     /// Whether something else starts the unit when there is something to do: a socket, a timer or a path.

@@ -14,7 +14,7 @@ use citadel::activate::worker::{self, Followed};
 use citadel::bundle::unit::UnitName;
 use citadel::plan::{ActiveState, LoadState, Snapshot};
 
-use crate::host::THROWAWAY;
+use crate::run_inside::THROWAWAY;
 
 const UNITS: &str = "/run/systemd/system";
 const LIMIT: Duration = Duration::from_secs(60);

@@ -130,3 +130,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn phases_are_few_and_end() {
+    let phase = |name: String, seconds: u64| json!({"name": name, "deadline_seconds": seconds});
+    let phases = |count: u64, seconds: u64| (0..count).map(|it| phase(it.to_string(), seconds)).collect::<Vec<_>>();
+    assert_eq!(changed("/phases", json!(phases(100, 604_800))), []);
+    assert_eq!(changed("/phases", json!(phases(101, 604_800))).len(), 1);
+    assert_eq!(changed("/phases", json!(phases(1, 604_801))).len(), 1);
+    assert_eq!(changed("/phases", json!(phases(1, u64::MAX))).len(), 1);
+}
+
+#[test]
+fn the_user_of_a_command_is_known() {
+    let with = |text: &str, probe: Value| {
+        let mut bundle = bundle_of(&[("units/a.service", "unit", None, "0644", text)]);
+        bundle.manifest.units.get_mut("a.service").unwrap().health.insert("ready".to_owned(), probe);
+        problems(&bundle, None).len()
+    };
+    let times = |mut probe: Value| {
+        for (key, value) in [("interval", json!("1s")), ("timeout", json!("1s")), ("start_period", json!("1s"))] {
+            probe[key] = value;
+        }
+        probe["retries"] = json!(1);
+        probe
+    };
+    let command = || times(json!({"command": ["/bin/true"]}));
+    let file = || times(json!({"file": "/run/ready"}));
+    assert_eq!(with("[Service]\nUser=a\n", command()), 0);
+    assert_eq!(with("[Service]\nUser=%i\n", command()), 1);
+    assert_eq!(with("[Service]\nGroup=%u\n", command()), 1);
+    assert_eq!(with("[Service]\nUser=%i\n", file()), 0);
+}

@@ -113,3 +113,33 @@ fn a_long_name_has_a_temporary_one() {
     etc(&places).write(&name, b"x", Access::PUBLIC).unwrap();
     assert_eq!(etc(&places).read(&name, 1).unwrap(), b"x");
 }
+
+#[test]
+fn what_is_mounted_is_not_removed() {
+    let (root, places) = host_of(&["/etc", "/opt/models", "/opt/disk/deep"]);
+    place(&places, "/opt/disk/deep/model", "weights");
+    place(&places, "/opt/models/a", "citadel's");
+    fs::create_dir(places.host("/opt/models/mounted")).unwrap();
+    let mounted = places.host("/opt/models/mounted");
+    let mount = |arguments: &[&std::ffi::OsStr]| {
+        std::process::Command::new("mount").args(arguments).output().is_ok_and(|done| done.status.success())
+    };
+    if !mount(&["--bind".as_ref(), places.host("/opt/disk").as_os_str(), mounted.as_os_str()]) {
+        eprintln!("skipped: this user cannot mount");
+        return;
+    }
+    let opt = Folder::open(&places, "/opt", Through::NoLinks).unwrap();
+    let removed = opt.remove_all("models");
+    let reached = opt.below("models/mounted/deep");
+    let unmounted = std::process::Command::new("umount").arg(&mounted).status().unwrap();
+    assert!(unmounted.success());
+    assert_eq!(removed.unwrap(), [mounted]);
+    assert!(matches!(reached, Ok(Below::Elsewhere)));
+    assert!(!root.path().join("opt/models/a").exists());
+    assert_eq!(fs::read_to_string(places.host("/opt/disk/deep/model")).unwrap(), "weights");
+    assert_eq!(opt.remove_all("models").unwrap(), Vec::<std::path::PathBuf>::new());
+    assert!(matches!(opt.below("models"), Ok(Below::Nothing)));
+    symlink("disk", places.host("/opt/link")).unwrap();
+    assert!(matches!(opt.below("link/deep"), Ok(Below::Elsewhere)));
+    assert!(matches!(opt.below("disk/deep"), Ok(Below::Folder(_))));
+}

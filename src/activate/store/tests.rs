@@ -31,6 +31,21 @@ fn the_same_bundle_is_the_same_generation() {
 }
 
 #[test]
+fn what_somebody_changed_can_still_be_read_as_it_is() {
+    let (_root, places) = host();
+    import(&places, &bundle("one")).unwrap();
+    let folder = places.generation(Generation(1));
+    fs::write(folder.join("units/a.service"), "changed").unwrap();
+    fs::remove_file(folder.join("files/etc/app.conf")).unwrap();
+    let there = read_as_is(&places, Generation(1)).unwrap();
+    assert_eq!(there.files["units/a.service"], b"changed");
+    assert!(!there.files.contains_key("files/etc/app.conf"));
+    assert_eq!(there.manifest, bundle("one").manifest);
+    fs::write(folder.join("manifest.json"), "{").unwrap();
+    assert!(read_as_is(&places, Generation(1)).is_err());
+}
+
+#[test]
 fn what_a_killed_import_left_is_removed_and_store_files_are_repaired() {
     let (_root, places) = host();
     import(&places, &bundle("one")).unwrap();
@@ -72,14 +87,15 @@ fn what_is_in_use_is_kept() {
     for kept in 1..=3 {
         assert!(matches!(delete(&places, Generation(kept)), Err(DiskError::InUse { .. })));
     }
-    let collected = gc(&places, 1).unwrap();
-    assert_eq!(collected.generations, [Generation(4), Generation(5)]);
-    assert_eq!(collected.files.len(), 2);
+    assert_eq!(gc(&places, 1, Some(Generation(5))).unwrap().generations, [Generation(4)]);
+    let collected = gc(&places, 1, None).unwrap();
+    assert_eq!(collected.generations, [Generation(5)]);
+    assert_eq!(collected.files.len(), 1);
     assert_eq!(list(&places).unwrap(), [1, 2, 3, 6].map(Generation));
     for left in list(&places).unwrap() {
         assert_eq!(check_store(&places, &read(&places, left).unwrap()).unwrap().len(), 0);
     }
-    assert_eq!(gc(&places, 1).unwrap(), Collected::default());
+    assert_eq!(gc(&places, 1, None).unwrap(), Collected::default());
     assert_eq!(import(&places, &bundle("7")).unwrap(), Generation(7));
 }
 
@@ -89,6 +105,6 @@ fn nothing_is_removed_from_the_store_when_a_manifest_cannot_be_read() {
     import(&places, &bundle("1")).unwrap();
     import(&places, &bundle("2")).unwrap();
     fs::write(places.generation(Generation(1)).join("manifest.json"), "{}").unwrap();
-    assert_eq!(gc(&places, 5).unwrap(), Collected::default());
+    assert_eq!(gc(&places, 5, None).unwrap(), Collected::default());
     assert_eq!(fs::read_dir(places.store()).unwrap().count(), 2);
 }

@@ -63,7 +63,8 @@ fn what_does_not_exist_yet_is_recorded() {
     let record = Record::read(&places).unwrap();
     assert_eq!(record.users, ["nobody-of-citadel".to_owned()].into());
     assert_eq!(record.groups, ["nobody-of-citadel".to_owned()].into());
-    assert_eq!(record.data, ["/opt/a", "/opt/a/b"].map(PathBuf::from).into());
+    assert_eq!(record.data, ["/opt/a/b"].map(PathBuf::from).into());
+    assert_eq!(record.folders, ["/opt/a"].map(PathBuf::from).into());
 }
 
 #[test]
@@ -103,4 +104,14 @@ fn log_rotation_is_checked_by_logrotate_itself() {
     new_user.manifest.files.extend(made.manifest.files);
     new_user.files.extend(made.files);
     assert!(check(&new_user, None).is_ok(), "the bundle makes the user");
+}
+
+#[test]
+fn a_folder_above_what_is_declared_is_not_data() {
+    let (_root, places) = host();
+    std::fs::create_dir(places.host("/opt")).unwrap();
+    let paths = ["/opt/ai/models", "/opt/ai/models/phi3", "/opt", "/var/lib/private/a"].map(PathBuf::from);
+    let (data, folders) = missing(&places, paths.into_iter());
+    assert_eq!(data, ["/opt/ai/models", "/opt/ai/models/phi3", "/var/lib/private/a"].map(PathBuf::from).into());
+    assert_eq!(folders, ["/opt/ai", "/var/lib", "/var"].map(PathBuf::from).into());
 }

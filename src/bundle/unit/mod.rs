@@ -8,7 +8,7 @@ mod value;
 
 pub use name::{UnitKind, UnitName};
 pub use parse::ParseError;
-pub use value::{Refusal, Value};
+pub use value::{Refusal, Value, boolean};
 
 /// A unit file as ordered sections of ordered assignments.
 #[derive(Clone, Debug, PartialEq, Eq)]

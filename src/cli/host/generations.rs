@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Code> {
         Some(Command::Gc(collect)) => {
             let places = collect.common.places();
             let _lock = exclusive(&places)?;
-            let gone = store::gc(&places, collect.keep).map_err(|error| problem(Code::NotWritten, error))?;
+            let gone = store::gc(&places, collect.keep, None).map_err(|error| problem(Code::NotWritten, error))?;
             output::result(collect.common.json, &gone, || {
                 format!("removed {} generations and {} files", gone.generations.len(), gone.files.len())
             })

@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::output::{self, problem};
 use super::{Common, progress};
+use crate::activate::end::End;
 use crate::activate::manager::Manager;
-use crate::activate::switch::{self, Target};
-use crate::activate::{Places, offline};
+use crate::activate::switch::Target;
+use crate::activate::{Places, offline, prospect};
 use crate::cli::exit::Code;
 
 /// Show what a switch to a bundle would do, unit by unit, and why
@@ -45,12 +46,12 @@ pub fn target(bundle: Option<&Path>) -> Result<Target, Code> {
 
 /// Shows the plan of a switch to a target.
 pub fn show(places: &Places, target: &Target, adopt: bool, exit_code: bool, json: bool) -> Result<(), Code> {
-    let stop = |end: switch::End| problem(Code::of_switch(end.outcome).unwrap_or(Code::Defect), end.message);
+    let stop = |end: End| problem(Code::of_switch(end.outcome).unwrap_or(Code::Defect), end.message);
     let prospect = if places.is_live() {
         super::block_on(async {
             let manager = Manager::connect().await.map_err(|error| problem(Code::NotWritten, error))?;
-            let bundle = switch::load(places, target).map_err(stop)?;
-            switch::look_ahead(places, &manager, bundle, None, adopt).await.map_err(stop)
+            let bundle = prospect::load(places, target).map_err(stop)?;
+            prospect::look_ahead(places, &manager, bundle, None, adopt).await.map_err(stop)
         })??
     } else {
         offline::look_ahead(places, target, adopt).map_err(stop)?

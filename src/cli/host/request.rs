@@ -5,14 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::output::{self, problem};
 use super::progress::{Mode, Show};
 use super::root;
+use crate::activate::end::End;
+use crate::activate::generator::{PROGRAM, RECOVER};
 use crate::activate::history::Kind;
 use crate::activate::manager::Manager;
 use crate::activate::progress::{Event, Outcome};
-use crate::activate::switch::{self, End, Request, Target};
+use crate::activate::switch::{self, Request, Target};
+use crate::activate::trial::{Stage, Trial};
 use crate::activate::worker::{self, Followed};
-use crate::activate::{Places, generator, setup};
+use crate::activate::{Places, prospect, setup};
 use crate::bundle::quantity::Span;
+use crate::bundle::unit::UnitName;
 use crate::cli::exit::Code;
+use crate::plan::LoadState;
 
 /// Options of every command that starts a switch.
 #[derive(Clone, Debug, clap::Args, Deserialize, Serialize)]
@@ -68,8 +73,13 @@ pub struct Work {
 
 pub fn work(arguments: &Work) -> Result<(), Code> {
     let request: Request = serde_json::from_str(&arguments.request).map_err(|error| problem(Code::Usage, error))?;
-    // Only a killed worker ends its service as failed, which is what brings recovery in.
-    super::block_on(switch::run(&Places::new("/"), &request)).map(|_| ())
+    let places = Places::new("/");
+    super::block_on(switch::run(&places, &request))?;
+    // Its service ends as failed when it was killed or when it leaves something to do, and that brings recovery in.
+    match Trial::read(&places) {
+        Ok(Some(trial)) if trial.stage != Stage::NextBoot => Err(Code::Broken),
+        _ => Ok(()),
+    }
 }
 
 /// Starts a switch as a service of its own and follows it to its end.
@@ -84,7 +94,7 @@ pub fn ask(places: &Places, asked: Asked) -> Result<(), Code> {
         let request = serde_json::to_string(&asked).map_err(|_| Code::Defect)?;
         return Err(root::become_root(&["ask", &request]));
     }
-    if switch::is_current(places, &asked.target) && !asked.next_boot {
+    if prospect::is_current(places, &asked.target) && !asked.next_boot {
         return report(&End::unchanged(), &asked.how, asked.json);
     }
     super::block_on(start_and_follow(places, &asked))?
@@ -93,7 +103,9 @@ pub fn ask(places: &Places, asked: Asked) -> Result<(), Code> {
 async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
     let failed = |error: &dyn std::fmt::Display| problem(Code::NotWritten, error);
     let manager = Manager::connect().await.map_err(|error| failed(&error))?;
-    if setup::prepare(places).map_err(|error| failed(&error))? {
+    setup::prepare(places).map_err(|error| failed(&error))?;
+    let recovery = UnitName::parse(RECOVER).ok_or(Code::Defect)?;
+    if manager.unit(&recovery).await.map_err(|error| failed(&error))?.load != LoadState::Loaded {
         manager.reload().await.map_err(|error| failed(&error))?;
     }
     let id = switch::new_id();
@@ -109,7 +121,7 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
     };
     let request = serde_json::to_string(&request).map_err(|_| Code::Defect)?;
     let unit = worker::unit(&id).ok_or(Code::Defect)?;
-    let argv = [generator::PROGRAM.to_owned(), "work".to_owned(), request];
+    let argv = [PROGRAM.to_owned(), "work".to_owned(), request];
     worker::start(&manager, &unit, &argv, &std::collections::BTreeMap::new()).await.map_err(|error| failed(&error))?;
     if asked.how.no_wait {
         return output::result(asked.json, &serde_json::json!({ "id": id }), || {

@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Code> {
             .ok_or_else(|| problem(Code::NotFound, "there is no earlier generation to go back to"))?,
     };
     if current::get(&places).map_err(|error| unreadable(&error))? == Some(to) {
-        let end = crate::activate::switch::End::unchanged();
+        let end = crate::activate::end::End::unchanged();
         return request::report(&end, &arguments.how, arguments.common.json);
     }
     let target = Target::Generation(to);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ended_by_itself;
+use super::{connection, ended_by_itself};
 use crate::bundle::Bundle;
 use crate::bundle::unit::UnitName;
 use crate::plan::action::{Action, Plan};
@@ -65,7 +65,8 @@ pub fn mismatch(from: Option<&Bundle>, before: &Snapshot, now: &Snapshot, plans:
             if !done && !ended_by_itself(&units, unit, was, Some(&now), plans) {
                 found.push(Mismatch::NotRunning { unit: unit.clone(), active: now.active, result: now.result });
             }
-        } else if untouched && settled && now.invocation != was.invocation {
+        } else if untouched && settled && now.invocation != was.invocation && connection(&units, unit, plans).is_none()
+        {
             found.push(Mismatch::Restarted { unit: unit.clone() });
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 pub use mismatch::{Mismatch, mismatch, surplus};
 
-use super::action::{Action, Plan, Reason};
+use super::action::{Action, Plan, Reason, Step};
 use super::change::Change;
 use super::content::differs;
 use super::draft::Draft;
@@ -20,14 +20,21 @@ use crate::bundle::unit::{UnitKind, UnitName};
 
 /// Returns what it takes to come back from a switch, wherever it was interrupted.
 ///
-/// `plans` are the plan of the switch from `from` to `to` and those of rollbacks from it that were interrupted themselves,
-/// `before` is what ran when the switch began, and `now` what runs. What runs now decides: a unit with the same
-/// invocation as before was not touched.
-pub fn rollback(plans: &[&Plan], from: Option<&Bundle>, to: &Bundle, before: &Snapshot, now: &Snapshot) -> Plan {
-    let changes = from.is_none_or(|from| differs(from, to));
+/// `plans` are the plan of the switch from `from` to `to`, which comes first, and those of rollbacks from it that were
+/// interrupted themselves. `before` is what ran when the switch began, and `now` what runs. What runs now decides: a unit
+/// with the same invocation as before was not touched. `to` is none when it cannot be read: then the plan of the switch
+/// tells what it brought.
+pub fn rollback(
+    plans: &[&Plan],
+    from: Option<&Bundle>,
+    to: Option<&Bundle>,
+    before: &Snapshot,
+    now: &Snapshot,
+) -> Plan {
+    let changes = from.zip(to).is_none_or(|(from, to)| differs(from, to));
     let live: BTreeSet<&UnitName> =
         before.units.keys().chain(now.units.keys()).chain(plans.iter().flat_map(|plan| plan.steps.keys())).collect();
-    let (to, from) = (Units::new(Some(to), live.iter().copied()), Units::new(from, live.iter().copied()));
+    let (to, from) = (Units::new(to, live.iter().copied()), Units::new(from, live.iter().copied()));
     let mut draft = Draft::new(&to, &from, now);
     draft.either_is_loaded = true;
     let names: BTreeSet<&UnitName> = live.into_iter().chain(to.names()).chain(from.names()).collect();
@@ -56,21 +63,32 @@ impl Past<'_> {
         let name = self.name;
         let was = self.before.units.get(name).filter(|was| was.active.is_up());
         let foreign = was.is_some_and(|was| was.fragment.as_deref().is_some_and(is_foreign));
-        let (to, from) = (draft.old.get(name), draft.new.get(name));
-        if to.is_none() && from.is_none() {
+        let (in_to, from) = (self.is_in_left(draft), draft.new.get(name));
+        if !in_to && from.is_none() {
             let was = was.filter(|_| !draft.is_up(name) && !draft.is_masked(name))?;
             let ended = ended_by_itself(draft.new, name, was, draft.live(name), self.plans);
             return (!ended).then(|| (Action::Start, vec![Reason::RanBefore]));
         }
+        if let Some(reason) = was.and_then(|was| self.lost_connection(draft, was)) {
+            return Some(inert(reason, self.change(draft)));
+        }
         Some(match (was, from) {
             _ if name.is_template() => inert(Reason::Unchanged, self.change(draft)),
-            (Some(was), _) if foreign && to.is_some() => self.given_back(draft, was),
+            (Some(was), _) if foreign && in_to => self.given_back(draft, was),
             (_, None) if draft.is_up(name) => (Action::Stop, vec![Reason::Removed]),
             (_, None) => (Action::Nothing, vec![Reason::Removed]),
             _ if draft.is_masked(name) => (Action::Nothing, vec![Reason::Masked]),
             (Some(was), Some(from)) => self.runs_again(draft, was, from),
             (None, Some(_)) => self.rests_again(draft),
         })
+    }
+
+    /// Returns why nothing can bring a unit back that was up: it served a connection that has ended. One of the same name
+    /// that is up now serves another.
+    fn lost_connection(&self, draft: &Draft<'_>, was: &UnitState) -> Option<Reason> {
+        let now = draft.live(self.name).filter(|now| now.active.is_up());
+        let lost = now.is_none_or(|now| now.invocation != was.invocation);
+        connection(draft.new, self.name, self.plans).filter(|_| lost)
     }
 
     /// A unit of somebody else that the switch took over: its own file defines it again.
@@ -130,9 +148,30 @@ impl Past<'_> {
         self.plans.iter().any(|plan| actions.contains(&plan.action(self.name)))
     }
 
+    /// Whether the bundle that is left has the unit.
+    fn is_in_left(&self, draft: &Draft<'_>) -> bool {
+        let brought = |reason: &Reason| matches!(reason, Reason::Added | Reason::Adopted { .. });
+        match draft.old.manifest {
+            Some(_) => draft.old.contains(self.name),
+            None => self.there().is_some_and(|step| step.reasons.iter().any(brought)),
+        }
+    }
+
     fn change(&self, draft: &Draft<'_>) -> Option<Change> {
-        let (to, from) = (draft.old.get(self.name)?, draft.new.get(self.name)?);
-        Some(Change::between(self.name, (draft.old, to), (draft.new, from)))
+        let from = draft.new.get(self.name)?;
+        match draft.old.manifest {
+            Some(_) => {
+                let to = draft.old.get(self.name)?;
+                Some(Change::between(self.name, (draft.old, to), (draft.new, from)))
+            }
+            None => Some(Change::recalled(self.name.kind(), &self.there()?.reasons)),
+        }
+    }
+
+    /// Returns what the switch did to the unit, or to its template if it is an instance that came later.
+    fn there(&self) -> Option<&Step> {
+        let steps = &self.plans.first()?.steps;
+        steps.get(self.name).or_else(|| steps.get(&self.name.template()?))
     }
 }
 
@@ -145,7 +184,16 @@ fn inert(reason: Reason, change: Option<Change>) -> Verdict {
     }
 }
 
-/// Whether a unit that was up is no longer, and no plan has to do with it: its work is done, or nobody needs it now.
+/// Returns the reason for which a unit is never started: that it serves one connection. When the switch took its socket
+/// over, only the plan knows.
+fn connection(from: &Units<'_>, name: &UnitName, plans: &[&Plan]) -> Option<Reason> {
+    let here = from.connection_of(name).map(|socket| Reason::Connection { unit: socket.clone() });
+    let planned = || plans.iter().filter_map(|plan| plan.steps.get(name)).flat_map(|step| &step.reasons);
+    here.or_else(|| planned().find(|reason| matches!(reason, Reason::Connection { .. })).cloned())
+}
+
+/// Whether a unit that was up is no longer, and no plan has to do with it: its work is done, or nobody needs it now. A
+/// connection ends also when a plan or a failure ended it.
 fn ended_by_itself(
     from: &Units<'_>,
     name: &UnitName,
@@ -153,6 +201,9 @@ fn ended_by_itself(
     now: Option<&UnitState>,
     plans: &[&Plan],
 ) -> bool {
+    if connection(from, name, plans).is_some() {
+        return true;
+    }
     let now = now.cloned().unwrap_or_default();
     if now.active != ActiveState::Inactive {
         return false;

@@ -101,6 +101,23 @@ fn a_run_that_ends_by_itself_is_left_alone() {
 }
 
 #[test]
+fn what_comes_to_run_on_demand_stops_until_it_is_asked_for() {
+    let proxy = "[Unit]\nRequires=a.service\n[Service]\nExecStart=/p";
+    let socket = "[Socket]\nListenStream=/run/a\nService=p.service\n[Install]\nWantedBy=multi-user.target";
+    let always = "[Service]\nExecStart=/a\n[Install]\nWantedBy=multi-user.target";
+    for exec in ["/a", "/b"] {
+        let on_demand = format!("[Unit]\nStopWhenUnneeded=yes\n[Service]\nExecStart={exec}");
+        let new: Units<'_> = &[("a.service", &on_demand), ("p.service", proxy), ("p.socket", socket)];
+        let plan = forward(Some(&bundle(&[("a.service", always)])), &bundle(new), &state("a.service"));
+        assert!(line(&plan, "a.service").starts_with("a.service: stop, because "), "{}", line(&plan, "a.service"));
+        assert!(line(&plan, "p.socket").starts_with("p.socket: start, "));
+        // Where it is on demand already, something needs it: that is why it runs.
+        let plan = forward(Some(&bundle(new)), &bundle(new), &state("a.service, p.service, p.socket"));
+        assert_eq!(shown(&plan), [""; 0]);
+    }
+}
+
+#[test]
 fn new_units_start_when_something_wants_them() {
     let wanted = |by: &str| format!("[Service]\nExecStart=/a\n[Install]\nWantedBy={by}");
     for (before, by, step) in [

@@ -1,6 +1,7 @@
 //! Plans for small bundles, and for random ones on a systemd that is simulated.
 
 mod bundles;
+mod connections;
 mod forward;
 mod properties;
 mod rollback;

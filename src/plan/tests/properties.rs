@@ -96,13 +96,15 @@ struct Switch<'s> {
     from: &'s Specs,
     to: &'s Specs,
     before: &'s Snapshot,
+    /// Whether the bundle that is left can be read.
+    read: bool,
 }
 
 impl Switch<'_> {
     /// Carries out so many steps of the way back, and without a limit stops what is left over at the end.
     fn come_back(&self, systemd: &mut Systemd, plans: &[&Plan], limit: Option<usize>) -> Plan {
         let (from, to) = (bundle_of(self.from), bundle_of(self.to));
-        let plan = rollback(plans, Some(&from), &to, self.before, &systemd.snapshot());
+        let plan = rollback(plans, Some(&from), self.read.then_some(&to), self.before, &systemd.snapshot());
         for step in steps(&plan).iter().take(limit.unwrap_or(usize::MAX)) {
             systemd.carry_out(step, self.from);
         }
@@ -191,6 +193,7 @@ proptest! {
         stopped: u8,
         killed in 0..12usize,
         killed_again in 0..12usize,
+        read: bool,
     ) {
         let mut systemd = booted(&from, part_of, started, stopped);
         let (host, before) = (systemd.clone(), systemd.snapshot());
@@ -200,7 +203,7 @@ proptest! {
             systemd.carry_out(step, &to);
             touched |= !matches!(step, Step::Flip);
         }
-        let switch = Switch { from: &from, to: &to, before: &before };
+        let switch = Switch { from: &from, to: &to, before: &before, read };
         let killed = switch.come_back(&mut systemd, &[&trial], Some(killed_again));
         let plan = switch.come_back(&mut systemd, &[&trial, &killed], None);
         prop_assert_eq!(systemd.up(), host.up(), "{:?}\n{:?}", trial, plan);

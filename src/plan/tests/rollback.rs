@@ -19,7 +19,12 @@ impl Switch {
     }
 
     fn back(&self, now: &str) -> Vec<String> {
-        shown(&rollback(&[&self.trial], self.from.as_ref(), &self.to, &self.before, &state(now)))
+        shown(&rollback(&[&self.trial], self.from.as_ref(), Some(&self.to), &self.before, &state(now)))
+    }
+
+    /// As `back`, when the bundle that is left cannot be read.
+    fn back_blind(&self, now: &str) -> Vec<String> {
+        shown(&rollback(&[&self.trial], self.from.as_ref(), None, &self.before, &state(now)))
     }
 
     fn mismatch(&self, now: &str) -> Vec<String> {
@@ -50,6 +55,20 @@ fn what_runs_decides() {
     let b = ("b.service", "[Unit]\nRequires=a.service\n[Service]\nExecStart=/b");
     let switch = Switch::new(Some(&[("a.service", A), b]), &[("a.service", A), b], "a.service, b.service");
     assert_eq!(switch.back("a.service run2, b.service run2"), [""; 0]);
+}
+
+#[test]
+fn what_was_taken_over_is_given_back_though_its_target_goes_away() {
+    let target = ("t.target", "[Install]\nWantedBy=multi-user.target");
+    let taken = ("a.service", "[Unit]\nPartOf=t.target\n[Service]\nExecStart=/new\n[Install]\nWantedBy=t.target");
+    let switch = Switch::new(None, &[target, taken], "a.service @/etc/systemd/system/a.service");
+    assert_eq!(
+        switch.back("t.target run2, a.service run2"),
+        [
+            "a.service: stop and start, because it ran before",
+            "t.target: stop, because it is no longer in the bundle"
+        ]
+    );
 }
 
 #[test]
@@ -147,7 +166,7 @@ fn work_that_is_done_is_not_done_again() {
     assert_eq!(switch.back(""), ["a.service: start, because it ran before"]);
     assert_eq!(switch.mismatch("a.service inactive"), ["a.service ran before and is inactive now"]);
     let now = state("");
-    let back = rollback(&[&switch.trial], switch.from.as_ref(), &switch.to, &switch.before, &now);
+    let back = rollback(&[&switch.trial], switch.from.as_ref(), Some(&switch.to), &switch.before, &now);
     assert_eq!(mismatch(switch.from.as_ref(), &switch.before, &now, &[&switch.trial, &back]), []);
 
     let proxy = [("a.service", A), ("a.socket", "[Socket]\nListenStream=1")];
@@ -189,4 +208,42 @@ fn what_a_restart_started_with_it_is_left_over() {
     let left = surplus(switch.from.as_ref(), &switch.before, &state(now), &[&switch.trial]);
     assert_eq!(left, [name("b.service")]);
     assert_eq!(switch.mismatch(now), ["b.service did not run before and runs now"]);
+}
+
+#[test]
+fn a_bundle_that_cannot_be_read_is_left_as_its_plan_tells() {
+    let wanted = |exec: &str| format!("[Service]\nExecStart={exec}\n[Install]\nWantedBy=multi-user.target");
+    let (a, new_a, brought) = (wanted("/a"), wanted("/new"), wanted("/brought"));
+    let dependant = ("dependant.service", "[Unit]\nRequires=a.service\n[Service]\nExecStart=/d");
+    let from = [("a.service", a.as_str()), dependant, ("gone.service", A), ("idle.service", A), ("t@.service", A)];
+    let to = [
+        ("a.service", new_a.as_str()),
+        dependant,
+        ("idle.service", NEW),
+        ("t@.service", NEW),
+        ("brought.service", &brought),
+        ("new@.service", A),
+        ("taken.service", A),
+    ];
+    let before = "a.service, dependant.service, gone.service, idle.service inactive, t@1.service, \
+                  taken.service @/etc/systemd/system/taken.service <other.service, other.service";
+    let switch = Switch::new(Some(&from), &to, before);
+    for now in [
+        before,
+        "",
+        "a.service run2, dependant.service run2, brought.service run2, new@1.service run2, idle.service run2, \
+         t@1.service run2, t@2.service run2, taken.service run2 <other.service, other.service run2",
+        "a.service run2 failed, brought.service failed, taken.service failed",
+        "a.service run2 activating, dependant.service inactive, gone.service run2, other.service run2",
+    ] {
+        assert_eq!(switch.back_blind(now), switch.back(now), "{now}");
+    }
+    let some = switch.back_blind("brought.service run2, idle.service run2");
+    for step in [
+        "a.service: start, because it ran before",
+        "brought.service: stop, because it is no longer in the bundle",
+        "idle.service: stop, because it did not run before",
+    ] {
+        assert!(some.iter().any(|line| line == step), "{some:?}");
+    }
 }

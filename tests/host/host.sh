@@ -1,8 +1,11 @@
 #!/bin/sh
-# Boots a throwaway host: `boot.sh SYSTEM TASK`. It lives until standard input ends, for whatever reason that does.
+# Makes a throwaway host: `host.sh SYSTEM TASK`. It lives until standard input ends, for whatever reason that does; each
+# line of standard input boots it.
 #
-# SYSTEM is the root folder of an installed Debian, and only read. TASK has the bundle, the scripts, and lists for them.
-# The host's mounts and processes are in namespaces that end with it; its control groups and TASK are removed here.
+# SYSTEM is the root folder of an installed Debian, and only read. TASK has this script and `inside.sh`; `host`, which the
+# host sees as /task, with a script `install.sh` for it; and the lists `addresses`, that the host gets, and `binds`, what it
+# sees of this machine. The host's mounts and processes are in namespaces that end with it; its control groups and TASK are
+# removed here.
 set -eu
 system=$1 task=$2
 

@@ -4,12 +4,26 @@
 As a server it listens where the real one would, found the way the real one finds it, and answers:
 
     /health                who it is
+    /reloads               how often it has read its configuration again
+    /die                   nothing: it ends with an error
     /write/PATH            whether it can make the file
     /open/PATH             whether it can open the file to read and write
     /connect/ADDRESS/PORT  whether it can connect
     /processes             the processes that it sees
 
-As `citadel-activate` it says on standard output how it was called. Uses only modules of python3-minimal.
+It behaves as its argument or option `--behave` says, or else the file /srv/behave/UNIT, where UNIT is the unit without `.service`:
+
+    serve      it answers; this is what it does without a word
+    load       it neither listens nor answers until the file says something else
+    hang       it listens and never answers
+    503        it answers with this status
+    flap MS    it answers, and ends with an error after so many milliseconds
+    silent     it answers, but does not tell systemd that it is ready
+    stubborn   it answers, and does not end when it is asked to
+    exit CODE  it ends at once
+
+As `redis-server` it answers whatever it is asked with PONG. As `citadel-activate` it says on standard
+output how it was called. Uses only modules of python3-minimal.
 """
 
 import errno
@@ -23,6 +37,7 @@ import time
 
 NAME = os.path.basename(sys.argv[0])
 ARGUMENTS = sys.argv[1:]
+reloads = 0
 
 
 def option(name):
@@ -32,6 +47,22 @@ def option(name):
 def vllm_options():
     text = open(option("--config")).read()
     return dict(re.findall(r'^([a-z-]+): "?(.*?)"?$', text, re.MULTILINE))
+
+
+def unit():
+    group = open("/proc/self/cgroup").read().rstrip("\n")
+    return os.path.basename(group).removesuffix(".service")
+
+
+def behaviour():
+    """Returns what it is told to do: a word, and a number or nothing."""
+    text = vllm_options().get("behave") if NAME == "vllm" else option("--behave")
+    try:
+        text = text or open(f"/srv/behave/{unit()}").read()
+    except FileNotFoundError:
+        pass
+    word, _, number = (text or "serve").strip().partition(" ")
+    return word, number
 
 
 def identity():
@@ -46,6 +77,8 @@ def addresses():
     if NAME == "vllm":
         options = vllm_options()
         return [options["uds"] if "uds" in options else (options["host"], int(options["port"]))]
+    if NAME == "redis-server":
+        return [("127.0.0.1", 6379)]
     if option("--bind"):
         host, port = option("--bind").rsplit(":", 1)
         return [(host, int(port))]
@@ -88,6 +121,10 @@ def answer(path):
     _, question, *rest = path.split("/")
     if question == "health":
         return identity()
+    if question == "reloads":
+        return str(reloads)
+    if question == "die":
+        os._exit(1)
     if question == "write":
         return outcome(lambda: open("/" + "/".join(rest), "w").close())
     if question == "open":
@@ -109,13 +146,18 @@ def reply(connection):
     with connection:
         lines = connection.makefile("rb")
         request = lines.readline().split()
+        if NAME == "redis-server":
+            connection.sendall(b"+PONG\r\n")
         # Whoever only looks whether somebody listens asks nothing.
-        if len(request) > 1:
+        elif len(request) > 1:
             # To leave something unread would break the connection.
             while lines.readline().strip():
                 pass
+            word, _ = behaviour()
+            if word == "hang":
+                threading.Event().wait()
             text = answer(request[1].decode())
-            status = "404 Not Found" if text is None else "200 OK"
+            status = "503 Busy" if word == "503" else "404 Not Found" if text is None else "200 OK"
             connection.sendall(f"HTTP/1.0 {status}\r\n\r\n{text or ''}".encode())
 
 
@@ -127,7 +169,28 @@ def notify(message):
             service_manager.send(message)
 
 
+def count_reload(_signal, _frame):
+    global reloads
+    reloads += 1
+
+
+def behave():
+    """Does what has to be done before it listens."""
+    word, number = behaviour()
+    if word == "exit":
+        sys.exit(int(number))
+    if word == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while word == "load":
+        time.sleep(0.02)
+        word, number = behaviour()
+    if word == "flap":
+        threading.Timer(int(number) / 1000, lambda: os._exit(1)).start()
+
+
 def run_server():
+    signal.signal(signal.SIGHUP, count_reload)
+    behave()
     # What the environment promises to be writable.
     promised = {"HOME", "HF_HOME", "TRITON_CACHE_DIR", "VLLM_CACHE_ROOT", "XDG_CACHE_HOME"}
     folders = [folder for name, folder in os.environ.items() if name in promised and NAME == "vllm"]
@@ -138,12 +201,14 @@ def run_server():
         os.remove(name)
     for address in addresses():
         threading.Thread(target=serve, args=[listen(address)], daemon=True).start()
-    notify(b"READY=1")
+    if behaviour()[0] != "silent":
+        notify(b"READY=1")
     watchdog = int(os.environ.get("WATCHDOG_USEC", 0)) / 2e6
     while watchdog:
         time.sleep(watchdog)
         notify(b"WATCHDOG=1")
-    signal.pause()
+    while True:
+        signal.pause()
 
 
 def wait_ready(service):

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::machine::{keys, members, strings};
-use crate::{build, project};
+use super::machine::{keys, members, strings};
+use super::{build, project};
 
-/// A profile of the repository, built with the real program.
+/// A profile, built with the real program.
 #[derive(Debug)]
 pub struct Bundle {
     pub folder: PathBuf,
@@ -28,11 +28,16 @@ pub struct Probe {
 }
 
 impl Bundle {
-    /// Builds a copy of the profile below a folder.
+    /// Builds a copy of a profile of the repository below a folder.
     pub fn build(profile: &str, below: &Path) -> Self {
         project::copy(below, |_| ());
-        let folder = below.join("bundle");
-        build::build(below, profile, &folder);
+        Self::build_in(below, profile, &below.join("bundle"))
+    }
+
+    /// Builds a profile of a project into a folder.
+    pub fn build_in(project: &Path, profile: &str, folder: &Path) -> Self {
+        build::build(project, profile, folder);
+        let folder = folder.to_owned();
         let manifest = project::read_json(&folder.join("manifest.json"));
         let text = |unit: &String| fs::read_to_string(folder.join("units").join(unit)).expect("a unit is read");
         let units = keys(&manifest["units"]).iter().map(|unit| (unit.clone(), text(unit))).collect();
@@ -63,6 +68,32 @@ impl Bundle {
     pub fn at_boot(&self) -> BTreeSet<&str> {
         let wanted = |unit: &&String| !strings(&self.manifest["units"][*unit]["wanted_by"]).is_empty();
         self.units.keys().filter(wanted).map(String::as_str).collect()
+    }
+
+    /// Returns active state and finer state of a unit after a boot, as systemd calls them.
+    pub fn state_after_boot(&self, unit: &str) -> &'static str {
+        if !self.at_boot().contains(unit) {
+            "inactive dead"
+        } else if unit.ends_with(".socket") {
+            "active listening"
+        } else if unit.ends_with(".timer") {
+            "active waiting"
+        } else if unit.ends_with(".target") {
+            "active active"
+        } else if self.values(unit, "Type") == ["oneshot"] {
+            "active exited"
+        } else {
+            "active running"
+        }
+    }
+
+    /// Returns the variables, each with `=` and its value, that a unit gets from files of the bundle.
+    pub fn environment(&self, unit: &str) -> Vec<String> {
+        let files = strings(&self.manifest["units"][unit]["files"]).into_iter().filter(|file| file.starts_with("env/"));
+        let text = files.map(|file| fs::read_to_string(self.folder.join(file)).expect("a file is read"));
+        let lines = text.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<String>>());
+        // Values with characters that have to be escaped are left out.
+        lines.filter(|line| !line.contains('\\')).map(|line| line.replace('"', "")).collect()
     }
 
     /// Returns the values of a directive of a unit.
