@@ -503,7 +503,7 @@ pub enum Exposure {
 
 impl Default for Exposure {
     fn default() -> Self {
-        Self::NotComputed("nobody asked for it".to_owned())
+        Self::NotComputed("only with --exposure".to_owned())
     }
 }
 

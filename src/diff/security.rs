@@ -77,7 +77,10 @@ impl Facts {
             self.may(Power::Root, "");
         }
         self.commands(unit);
-        self.capabilities(unit);
+        self.filter(unit, "CapabilityBoundingSet", Power::Capability);
+        for capability in words(unit, "AmbientCapabilities") {
+            self.may(Power::Capability, format!("{capability} from the start"));
+        }
         self.network(unit);
         self.paths(unit);
         self.devices(unit);
@@ -96,6 +99,11 @@ impl Facts {
                 self.may(Power::Unprotected, key);
             }
         }
+        if !both {
+            // Of a unit that is new, what is forbidden and what every filter lets through says nothing.
+            let filtered = |power: Power| matches!(power, Power::SystemCalls | Power::AddressFamily);
+            self.0.retain(|(power, what, forbids)| !forbids && (!filtered(*power) || what == "all"));
+        }
     }
 
     /// Commands with full privileges in a service that has fewer.
@@ -106,13 +114,6 @@ impl Facts {
                 let command = super::store::mask(&entry.value);
                 self.may(Power::Root, format!("{}={command}", entry.key));
             }
-        }
-    }
-
-    fn capabilities(&mut self, unit: &UnitFile) {
-        self.filter(unit, "CapabilityBoundingSet", Power::Capability);
-        for capability in words(unit, "AmbientCapabilities") {
-            self.may(Power::Capability, format!("{capability} from the start"));
         }
     }
 
@@ -147,7 +148,9 @@ impl Facts {
         }
         let allowed = words(unit, "IPAddressAllow");
         if words(unit, "IPAddressDeny").iter().any(|word| word == "any") {
-            allowed.into_iter().for_each(|network| self.may(Power::Network, network));
+            // The host itself is no network.
+            let networks = allowed.into_iter().filter(|network| network != "localhost");
+            networks.for_each(|network| self.may(Power::Network, network));
         } else {
             self.may(Power::Network, "any");
         }

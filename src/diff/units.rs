@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::budget::listen;
 use super::keyed;
 use super::model::{Change, Directive, NotShown, Note, State, UnitChange};
 use super::rename::Renames;
@@ -53,8 +54,10 @@ fn unit(name: &str, renamed_from: Option<&str>, old: Side<'_>, new: Side<'_>) ->
     if old_text != new_text
         && let Some((old, new)) = read(old_text.unwrap_or_default()).zip(read(new_text.unwrap_or_default()))
     {
-        (change.directives, change.not_shown) = directives(&old, &new);
+        let not_shown;
+        (change.directives, not_shown) = directives(&old, &new);
         if state == State::Changed {
+            change.not_shown = not_shown;
             change.not_shown.extend(meaningless(old_text.unwrap_or_default(), new_text.unwrap_or_default(), &old, &new));
         }
         change.not_shown.sort();
@@ -209,6 +212,8 @@ fn entries(old: Side<'_>, new: Side<'_>) -> Vec<Change> {
         // The names of its files differ when it is renamed, which is said already.
         fields.remove("file");
         fields.remove("service");
+        let listens = entry.listens.iter().map(|it| Value::from(listen(&it.address, it.port)));
+        fields.insert("listens".to_owned(), listens.collect());
         if !both {
             fields.retain(|_, value| !is_nothing(value));
         }

@@ -67,8 +67,12 @@ fn named(list: &[Value]) -> Option<Map<String, Value>> {
 }
 
 fn list(path: &str, old: &[Value], new: &[Value]) -> Change {
-    let (removed, added) = elements(old, new);
+    let (mut removed, mut added) = elements(old, new);
     let note = (removed.is_empty() && added.is_empty()).then_some(Note::Reordered);
+    if old.len() == 1 && new.len() == 1 {
+        // One element in the place of another is told by the two lists alone.
+        (removed, added) = (Vec::new(), Vec::new());
+    }
     let whole = |values: &[Value]| Some(Value::Array(values.to_vec()));
     Change { path: path.to_owned(), old: whole(old), new: whole(new), removed, added, note }
 }

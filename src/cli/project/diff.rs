@@ -84,8 +84,12 @@ pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
     let only = Only::read(arguments.only.iter().map(String::as_str));
     let diffs: Vec<Diff> = pairs.iter().map(|pair| compare(pair, &known, &only)).collect();
     let text = render(arguments, &pairs, &diffs, session)?;
-    written::write(&text, arguments.output.as_deref(), session)?;
     let differs = diffs.iter().any(|diff| !diff.is_empty());
+    if text.is_empty() && arguments.output.is_none() {
+        session.output.hint("no changes");
+    } else {
+        written::write(&text, arguments.output.as_deref(), session)?;
+    }
     if arguments.exit_code && differs { Err(exit::Code::Different) } else { Ok(()) }
 }
 

@@ -31,10 +31,12 @@ pub fn draw(graph: &Graph) -> String {
     let laid = arrange(graph);
     let mut out = String::new();
     let (width, height) = (laid.width.ceil().max(1.0), laid.height.ceil().max(1.0));
+    // Where it does not fit, it is scaled down as far as its text can be read; then it has to be scrolled.
+    let smallest = (width * 0.62).ceil();
     let _ = write!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"citadel-graph\" role=\"img\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\"><title>Units and what connects them</title><style>{STYLE}</style>\
+         style=\"width:max(100%,{smallest}px);max-width:{width}px;height:auto\" viewBox=\"0 0 {width} {height}\"><title>Units and what connects them</title><style>{STYLE}</style>\
          <defs><marker id=\"citadel-head\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" \
          orient=\"auto-start-reverse\"><path class=\"head\" d=\"M0 0L8 4L0 8z\"/></marker></defs>\
          <rect class=\"paper\" width=\"100%\" height=\"100%\"/>"

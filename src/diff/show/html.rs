@@ -154,7 +154,7 @@ fn unit(unit: &UnitChange) -> Value {
         class => step.map_or("stays", |step| class(step.action)),
         reasons => step.map(words::reasons),
         directives => rows(&directives.collect::<Vec<_>>()),
-        manifest => rows(&unit.manifest.iter().map(words::change).collect::<Vec<_>>()),
+        manifest => rows(&words::unit_rows(unit)),
         files => if unit.state == State::Changed { unit.files.clone() } else { Vec::new() },
         not_shown => unit.not_shown.iter().map(|it| Value::from(it.words())).collect::<Value>(),
     }

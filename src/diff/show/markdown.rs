@@ -292,7 +292,7 @@ fn unit(unit: &UnitChange) -> String {
         }
     }
     out.push_str(&fenced("diff", &lines));
-    let rows: Vec<String> = unit.manifest.iter().map(|change| table_row(&words::change(change))).collect();
+    let rows: Vec<String> = words::unit_rows(unit).iter().map(table_row).collect();
     if !rows.is_empty() {
         out.push_str(&format!("| manifest | before | after |\n| --- | --- | --- |\n{}\n", rows.concat()));
     }

@@ -22,7 +22,7 @@ const LONGEST: usize = 2000;
 /// Longer texts are left to other formats.
 const MOST_LINES: usize = 2000;
 
-/// Returns diffs as text.
+/// Returns diffs as text; without any change there is none.
 pub fn render(diffs: &[Diff], look: Look) -> String {
     let mut page = Page { look: Look { width: look.width.max(40), ..look }, out: String::new() };
     let (same, changed): (Vec<_>, Vec<_>) = diffs.iter().partition(|diff| diff.is_empty());
@@ -32,7 +32,7 @@ pub fn render(diffs: &[Diff], look: Look) -> String {
         }
         if look.stat { stat(diff, &mut page) } else { whole(diff, &mut page) }
     }
-    if diffs.len() > 1 && !same.is_empty() {
+    if !changed.is_empty() && !same.is_empty() {
         let names: Vec<&str> = same.iter().map(|diff| diff.new.profile.as_str()).collect();
         page.line(0, &[(Style::Faint, &format!("no changes: {}", names.join(", ")))]);
     }
@@ -355,7 +355,7 @@ fn unit(unit: &UnitChange, page: &mut Page) {
         let shown: Vec<Row> = unit.directives.iter().filter(|it| TELLING.contains(&it.key.as_str())).map(words::directive).collect();
         shown.iter().for_each(|row| page.row(6, row, 0));
     }
-    page.rows(6, &unit.manifest.iter().map(words::change).collect::<Vec<_>>());
+    page.rows(6, &words::unit_rows(unit));
     if !unit.files.is_empty() && unit.state == State::Changed {
         page.line(6, &[(Style::Plain, "reads "), (Style::Plain, &unit.files.join(", ")), (Style::Plain, ", which differs")]);
     }

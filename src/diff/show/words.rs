@@ -174,26 +174,42 @@ pub fn cost(step: &Planned) -> String {
     said.join("; ")
 }
 
-/// Returns how many units go through what, such as `2 restart, 1 stops`.
+/// Returns what the manifest says of a unit. Of one that is new or gone, the profile and the unit's file say the rest.
+pub fn unit_rows(unit: &UnitChange) -> Vec<Row> {
+    let told = |change: &&Change| {
+        let field = change.path.split('.').next().unwrap_or_default();
+        unit.state == State::Changed || !["files", "health", "preflight", "ready", "wanted_by"].contains(&field)
+    };
+    unit.manifest.iter().filter(told).map(change).collect()
+}
+
+/// Returns how many units go through what, such as `2 units restart, 1 stops`.
 pub fn plan(diff: &Diff) -> String {
     let mut counts: BTreeMap<Action, usize> = BTreeMap::new();
     for step in &diff.plan.steps {
         *counts.entry(step.step.action).or_default() += 1;
     }
     let words = |(action, count): (&Action, &usize)| {
-        let one = *count == 1;
-        let verb = match action {
+        let (one, many) = match action {
             Action::Nothing | Action::Keep => return None,
-            Action::ReloadManager => "without a restart",
-            Action::Reload => if one { "reloads" } else { "reload" },
-            Action::Start => if one { "starts" } else { "start" },
-            Action::Restart => if one { "restarts" } else { "restart" },
-            Action::StopStart => if one { "stops and starts" } else { "stop and start" },
-            Action::Stop => if one { "stops" } else { "stop" },
+            Action::ReloadManager => ("changes without a restart", "change without a restart"),
+            Action::Reload => ("reloads", "reload"),
+            Action::Start => ("starts", "start"),
+            Action::Restart => ("restarts", "restart"),
+            Action::StopStart => ("stops and starts", "stop and start"),
+            Action::Stop => ("stops", "stop"),
         };
-        Some(format!("{count} {verb}"))
+        Some((*count, if *count == 1 { one } else { many }))
     };
-    let said: Vec<String> = counts.iter().rev().filter_map(words).collect();
+    let mut said: Vec<String> = Vec::new();
+    for (count, verb) in counts.iter().rev().filter_map(words) {
+        let noun = match (said.is_empty(), count) {
+            (true, 1) => " unit",
+            (true, _) => " units",
+            (false, _) => "",
+        };
+        said.push(format!("{count}{noun} {verb}"));
+    }
     if said.is_empty() { "nothing restarts".to_owned() } else { said.join(", ") }
 }
 
