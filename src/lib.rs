@@ -8,5 +8,7 @@ pub mod bundle;
 pub mod cli;
 #[cfg(feature = "compiler")]
 pub mod compile;
+#[cfg(feature = "diff")]
+pub mod diff;
 pub mod health;
 pub mod plan;

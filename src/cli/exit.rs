@@ -30,6 +30,8 @@ pub enum Code {
     Busy = 11,
     /// The host is not as its generation says.
     Drift = 12,
+    /// There are differences, and `--exit-code` asks to say so.
+    Different = 13,
     /// A defect of citadel.
     Defect = 70,
 }
@@ -50,6 +52,7 @@ Exit codes:
   10  there was nothing to do (--exit-code)
   11  another switch is running
   12  the host is not as its generation says
+  13  there are changes (diff --exit-code)
   70  a defect of citadel";
 
 impl Code {

@@ -10,6 +10,7 @@ pub mod lock;
 pub mod lower;
 pub mod options;
 pub mod project;
+pub mod revision;
 pub mod stamp;
 pub mod system;
 

@@ -10,6 +10,7 @@ use crate::bundle::unit::UnitName;
 /// What happens to one unit, from the least to the most disruptive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(all(test, feature = "diff"), derive(schemars::JsonSchema))]
 pub enum Action {
     /// Nothing changes for it.
     Nothing,
@@ -62,6 +63,7 @@ impl Action {
 /// Why something happens to a unit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
+#[cfg_attr(all(test, feature = "diff"), derive(schemars::JsonSchema))]
 pub enum Reason {
     /// A directive of its file changed; `old` and `new` are all values that count, joined by line breaks.
     Directive { section: String, key: String, old: Option<String>, new: Option<String> },

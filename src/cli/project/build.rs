@@ -121,8 +121,13 @@ fn report(bundle: &Bundle, folder: &Path, built: bool, warnings: usize, session:
 
 /// Compiles a profile without writing it, or reports why that fails.
 pub fn compile(profile: &ProfilePath, session: &Session) -> Result<Compiled, exit::Code> {
+    compile_from(profile, &session.folder, session)
+}
+
+/// As [`compile`]; paths in messages are as seen from `folder`.
+pub fn compile_from(profile: &ProfilePath, folder: &Path, session: &Session) -> Result<Compiled, exit::Code> {
     let progress = Progress::new(format!("compiling {}", profile.name));
-    let compiled = compile::compile(profile, session.limits, &session.folder);
+    let compiled = compile::compile(profile, session.limits, folder);
     drop(progress);
     compiled.map_err(|failure| {
         session.output.failure(&failure);

@@ -3,13 +3,17 @@
 mod build;
 mod check;
 mod completions;
+mod diff;
+mod graph;
 mod init;
 mod lock;
 mod options;
 mod output;
 mod show;
+mod side;
 mod summary;
 mod to_host;
+mod written;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +42,8 @@ enum Command {
     Build(build::Arguments),
     Check(check::Arguments),
     Show(show::Arguments),
+    Diff(Box<diff::Arguments>),
+    Graph(graph::Arguments),
     Options(options::Arguments),
     Init(init::Arguments),
     Lock(lock::Arguments),
@@ -129,6 +135,8 @@ impl Command {
             Command::Build(arguments) => build::run(&arguments, session),
             Command::Check(arguments) => check::run(&arguments, session),
             Command::Show(arguments) => show::run(&arguments, session),
+            Command::Diff(arguments) => diff::run(&arguments, session),
+            Command::Graph(arguments) => graph::run(&arguments, session),
             Command::Options(arguments) => options::run(&arguments, session),
             Command::Init(arguments) => init::run(&arguments, session),
             Command::Lock(arguments) => lock::run(&arguments, session),

@@ -15,20 +15,32 @@ use crate::compile::evaluate::Failure;
 pub struct Output {
     format: MessageFormat,
     colour: bool,
+    choice: Color,
     lost: AtomicBool,
 }
 
 impl Output {
-    pub fn new(format: MessageFormat, colour: Color) -> Self {
-        let colour = match colour {
+    pub fn new(format: MessageFormat, choice: Color) -> Self {
+        let colour = match choice {
             Color::Always => true,
             Color::Never => false,
-            // https://no-color.org
-            Color::Auto => {
-                io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            }
+            Color::Auto => io::stderr().is_terminal() && wants_colour(),
         };
-        Output { format, colour, lost: AtomicBool::new(false) }
+        Output { format, colour, choice, lost: AtomicBool::new(false) }
+    }
+
+    /// Whether results are for programs.
+    pub fn is_json(&self) -> bool {
+        self.format == MessageFormat::Json
+    }
+
+    /// Whether a result on standard output is coloured.
+    pub fn colours_results(&self) -> bool {
+        match self.choice {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => io::stdout().is_terminal() && wants_colour(),
+        }
     }
 
     /// Writes a result: text for people, or a JSON object.
@@ -137,6 +149,11 @@ impl Drop for Progress {
             let _ = thread.join();
         }
     }
+}
+
+/// <https://no-color.org>
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn write_err(text: &str) {
