@@ -156,7 +156,12 @@ impl Entry {
         let plain = path.components().all(|part| matches!(part, Component::Normal(name) if name != ".git"));
         let size = size.parse().ok()?;
         let known = kind == "blob" && ["100644", "100755", "120000"].contains(&mode);
-        (known && plain && size <= LARGEST_FILE).then(|| Entry { id: id.to_owned(), path, size, link: mode == "120000" })
+        (known && plain && size <= LARGEST_FILE).then(|| Entry {
+            id: id.to_owned(),
+            path,
+            size,
+            link: mode == "120000",
+        })
     }
 }
 

@@ -14,7 +14,8 @@ pub fn compare(old: &Given, new: &Given) -> Budget {
 }
 
 fn gpus(old: &[GpuBudget], new: &[GpuBudget]) -> Vec<GpuChange> {
-    let by_name = |gpus: &'_ [GpuBudget]| gpus.iter().map(|gpu| (gpu.name.clone(), gpu.clone())).collect::<BTreeMap<_, _>>();
+    let by_name =
+        |gpus: &'_ [GpuBudget]| gpus.iter().map(|gpu| (gpu.name.clone(), gpu.clone())).collect::<BTreeMap<_, _>>();
     let (old, new) = (by_name(old), by_name(new));
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));

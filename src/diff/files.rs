@@ -98,10 +98,8 @@ pub fn shown_as_units<'a>(old: &'a Bundle, new: &'a Bundle) -> BTreeSet<&'a str>
 
 fn content(path: &str, entry: &FileEntry, old: Option<&[u8]>, new: Option<&[u8]>) -> Content {
     // `Some(None)` is a file that is not there, `None` one that is no text.
-    let (old_text, new_text) = (
-        old.map(std::str::from_utf8).transpose().ok(),
-        new.map(std::str::from_utf8).transpose().ok(),
-    );
+    let (old_text, new_text) =
+        (old.map(std::str::from_utf8).transpose().ok(), new.map(std::str::from_utf8).transpose().ok());
     if let Some((old, new)) = old_text.zip(new_text)
         && ![old, new].into_iter().flatten().any(|text| text.contains('\0'))
     {

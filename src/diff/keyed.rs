@@ -13,7 +13,12 @@ use crate::bundle::manifest::{FileEntry, FileKind};
 const LONGEST: usize = 4 << 20;
 
 /// Returns what differs by key, or `None` when one of the texts is not of values by key.
-pub fn compare(path: &str, kind: FileKind, old: Option<&str>, new: Option<&str>) -> Option<(Vec<Change>, Vec<NotShown>)> {
+pub fn compare(
+    path: &str,
+    kind: FileKind,
+    old: Option<&str>,
+    new: Option<&str>,
+) -> Option<(Vec<Change>, Vec<NotShown>)> {
     let read = |text: Option<&str>| match text {
         None => Some(None),
         Some(text) if text.len() > LONGEST => None,
@@ -59,7 +64,10 @@ fn besides(old: &str, new: &str, changes: &[Change]) -> Vec<NotShown> {
     }
     let explained = |line: &str| {
         let line = line.trim();
-        line.starts_with('#') || line.is_empty() || is_bracket(line) || words.iter().any(|word| line.contains(word.as_str()))
+        line.starts_with('#')
+            || line.is_empty()
+            || is_bracket(line)
+            || words.iter().any(|word| line.contains(word.as_str()))
     };
     let unexplained = lines.iter().any(|line| !explained(line));
     if unexplained || (changes.is_empty() && found.is_empty()) {

@@ -50,7 +50,11 @@ fn compare_ordered(old: &str, new: &str) -> Vec<Hunk> {
             let context = before.min(CONTEXT);
             let (old_start, new_start) = (run.old.start - context, run.new.start - context);
             let start = |start: usize, texts: &[&str]| if texts.is_empty() { 0 } else { start + 1 };
-            hunks.push(Hunk { old_start: start(old_start, &old), new_start: start(new_start, &new), lines: Vec::new() });
+            hunks.push(Hunk {
+                old_start: start(old_start, &old),
+                new_start: start(new_start, &new),
+                lines: Vec::new(),
+            });
             if let Some(hunk) = hunks.last_mut() {
                 hunk.lines.extend(old[old_start..run.old.start].iter().map(|line| whole(line, Sign::Both)));
             }
@@ -187,8 +191,11 @@ mod tests {
                 Sign::Old => '-',
                 Sign::New => '+',
             };
-            let pieces: String =
-                line.pieces.iter().map(|it| if it.marked { format!("[{}]", it.text) } else { it.text.clone() }).collect();
+            let pieces: String = line
+                .pieces
+                .iter()
+                .map(|it| if it.marked { format!("[{}]", it.text) } else { it.text.clone() })
+                .collect();
             format!("{sign}{pieces}{}", if line.no_line_end { "$" } else { "" })
         };
         let hunk = |hunk: &Hunk| {

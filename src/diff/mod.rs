@@ -95,10 +95,8 @@ fn compare(old: &Bundle, new: &Bundle, exposure: bool) -> Diff {
         shown.extend([old_text, new_text].into_iter().flatten().map(|(path, _)| path));
     }
     let files = files::compare(old, new, &renames, &shown);
-    let mut security = Security {
-        changes: security::compare(old, new, &renames, &units),
-        exposure: Exposure::default(),
-    };
+    let mut security =
+        Security { changes: security::compare(old, new, &renames, &units), exposure: Exposure::default() };
     if exposure {
         security.exposure = exposure::compute(old, new, &renames, &units);
     }
@@ -124,7 +122,10 @@ fn profile_text(bundle: &Bundle) -> Option<(&str, &[u8])> {
 }
 
 /// Returns both profiles; one that is not there is empty. `None` when one cannot be read.
-fn read_profiles<'a>(old: Option<(&str, &'a [u8])>, new: Option<(&str, &'a [u8])>) -> Option<(Profile<'a>, Profile<'a>)> {
+fn read_profiles<'a>(
+    old: Option<(&str, &'a [u8])>,
+    new: Option<(&str, &'a [u8])>,
+) -> Option<(Profile<'a>, Profile<'a>)> {
     let read = |text: Option<(&str, &'a [u8])>| text.map_or(Some(Profile::default()), |(_, text)| Profile::parse(text));
     read(old).zip(read(new))
 }

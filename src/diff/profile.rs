@@ -73,7 +73,13 @@ pub fn compare(old: &Profile<'_>, new: &Profile<'_>, renames: &Renames) -> Vec<S
         let changes = values::compare(old.as_ref(), new.as_ref());
         if !changes.is_empty() {
             let state = state(old.is_some(), new.is_some());
-            subjects.push(Subject { kind: "profile".to_owned(), name: part.clone(), state, renamed_from: None, changes });
+            subjects.push(Subject {
+                kind: "profile".to_owned(),
+                name: part.clone(),
+                state,
+                renamed_from: None,
+                changes,
+            });
         }
     }
     subjects

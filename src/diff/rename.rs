@@ -55,7 +55,8 @@ impl Renames {
         };
         let (gone, come) = (own(old, new.0), own(new, old.0));
         for (stem, kind, file) in gone {
-            if let Some((.., other)) = come.iter().find(|(other, other_kind, _)| (other, other_kind) == (&stem, &kind)) {
+            if let Some((.., other)) = come.iter().find(|(other, other_kind, _)| (other, other_kind) == (&stem, &kind))
+            {
                 self.files.add(&file, other);
             }
         }

@@ -13,7 +13,12 @@ use crate::bundle::manifest::{FileKind, UnitEntry};
 use crate::bundle::unit::UnitFile;
 
 /// Returns what is gained or lost, what is weaker first.
-pub fn compare(old: &Bundle, new: &Bundle, renames: &Renames, changed: &[super::model::UnitChange]) -> Vec<SecurityChange> {
+pub fn compare(
+    old: &Bundle,
+    new: &Bundle,
+    renames: &Renames,
+    changed: &[super::model::UnitChange],
+) -> Vec<SecurityChange> {
     let mut changes = Vec::new();
     for unit in changed {
         let old_name = renames.old_unit(&unit.name).unwrap_or(&unit.name);

@@ -17,7 +17,11 @@ use crate::plan::{Difference, differences};
 /// Returns the units that differ, by name; a renamed one stands under its new name.
 pub fn compare(old: &Bundle, new: &Bundle, renames: &Renames) -> Vec<UnitChange> {
     let mut changes = Vec::new();
-    let names = old.manifest.units.keys().chain(new.manifest.units.keys().filter(|name| !old.manifest.units.contains_key(*name)));
+    let names = old
+        .manifest
+        .units
+        .keys()
+        .chain(new.manifest.units.keys().filter(|name| !old.manifest.units.contains_key(*name)));
     for name in names {
         if renames.new_unit(name).is_some() {
             continue;
@@ -58,7 +62,12 @@ fn unit(name: &str, renamed_from: Option<&str>, old: Side<'_>, new: Side<'_>) ->
         (change.directives, not_shown) = directives(&old, &new);
         if state == State::Changed {
             change.not_shown = not_shown;
-            change.not_shown.extend(meaningless(old_text.unwrap_or_default(), new_text.unwrap_or_default(), &old, &new));
+            change.not_shown.extend(meaningless(
+                old_text.unwrap_or_default(),
+                new_text.unwrap_or_default(),
+                &old,
+                &new,
+            ));
         }
         change.not_shown.sort();
         change.not_shown.dedup();
@@ -137,8 +146,14 @@ fn is_split(section: &str, key: &str) -> bool {
 }
 
 /// Directives of words whose parser checks more than that.
-const WORDS: [&str; 6] =
-    ["PassEnvironment", "RestrictNamespaces", "SupplementaryGroups", "SystemCallArchitectures", "SystemCallFilter", "UnsetEnvironment"];
+const WORDS: [&str; 6] = [
+    "PassEnvironment",
+    "RestrictNamespaces",
+    "SupplementaryGroups",
+    "SystemCallArchitectures",
+    "SystemCallFilter",
+    "UnsetEnvironment",
+];
 
 fn words(values: &[String]) -> Vec<String> {
     values.iter().flat_map(|value| value.split_whitespace()).map(str::to_owned).collect()

@@ -118,7 +118,8 @@ fn same_amount(old: Option<&Value>, new: Option<&Value>) -> bool {
     match (old, new) {
         (Some(Value::String(old)), Some(Value::String(new))) => {
             let both = |amount: fn(&str) -> Option<u128>| amount(old).is_some_and(|old| amount(new) == Some(old));
-            both(|text| Size::parse(text).map(|size| u128::from(size.0))) || both(|text| Span::parse(text).map(|span| span.0.as_millis()))
+            both(|text| Size::parse(text).map(|size| u128::from(size.0)))
+                || both(|text| Span::parse(text).map(|span| span.0.as_millis()))
         }
         (Some(Value::Number(old)), Some(Value::Number(new))) => {
             // Integers that a float cannot hold may look equal and are not.
@@ -158,7 +159,12 @@ mod tests {
                 json!({"a": "1G", "b": "90s", "c": 1, "d": "1G"}),
                 json!({"a": "1024M", "b": "1min30s", "c": 1.0, "d": "2G"})
             ),
-            ["a \"1G\" \"1024M\" the same amount", "b \"90s\" \"1min30s\" the same amount", "c 1 1.0 the same amount", "d \"1G\" \"2G\" "]
+            [
+                "a \"1G\" \"1024M\" the same amount",
+                "b \"90s\" \"1min30s\" the same amount",
+                "c 1 1.0 the same amount",
+                "d \"1G\" \"2G\" "
+            ]
         );
     }
 

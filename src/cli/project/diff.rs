@@ -139,7 +139,8 @@ fn render(arguments: &Arguments, pairs: &[Pair], diffs: &[Diff], session: &Sessi
                 .zip(diffs)
                 .map(|(pair, diff)| html::graph(diff, pair.old.1.as_ref(), pair.new.1.as_ref()))
                 .collect();
-            let title = arguments.git.as_ref().map_or("citadel diff".to_owned(), |range| format!("citadel diff {range}"));
+            let title =
+                arguments.git.as_ref().map_or("citadel diff".to_owned(), |range| format!("citadel diff {range}"));
             html::render(diffs, &graphs, &title).map_err(|error| {
                 session.output.error("E0022", &error.to_string(), None);
                 exit::Code::Defect

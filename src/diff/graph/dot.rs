@@ -7,7 +7,8 @@ use crate::diff::show::plain::visible;
 
 /// Returns a directed graph with a cluster for each phase.
 pub fn write(graph: &Graph) -> String {
-    let mut out = "digraph citadel {\n  rankdir=TB;\n  node [shape=box, style=rounded, fontname=monospace];\n".to_owned();
+    let mut out =
+        "digraph citadel {\n  rankdir=TB;\n  node [shape=box, style=rounded, fontname=monospace];\n".to_owned();
     for (at, phase) in graph.phases.iter().enumerate() {
         let _ = write!(out, "  subgraph cluster_{at} {{\n    label={};\n", quoted(phase));
         for (name, _) in graph.nodes.iter().filter(|(_, node)| node.phase.as_ref() == Some(phase)) {
@@ -21,7 +22,13 @@ pub fn write(graph: &Graph) -> String {
         let _ = writeln!(out, "  {} [label={}{style}{}];", quoted(name), quoted(&label), colour(node.mark));
     }
     for ((from, to), edge) in &graph.edges {
-        let style = if edge.requires { "bold" } else if edge.is_strong() { "solid" } else { "dashed" };
+        let style = if edge.requires {
+            "bold"
+        } else if edge.is_strong() {
+            "solid"
+        } else {
+            "dashed"
+        };
         let (from, to, label) = (quoted(from), quoted(to), quoted(&words(edge)));
         let _ = writeln!(out, "  {from} -> {to} [style={style}, tooltip={label}{}];", colour(edge.mark));
     }

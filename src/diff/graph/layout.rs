@@ -75,7 +75,14 @@ pub fn arrange(graph: &Graph) -> Layout {
             laid.set_edge(from.as_str(), to.as_str(), Some(EdgeLabel::default()), None);
         }
     }
-    let options = LayoutOptions { nodesep: 24.0, edgesep: 12.0, ranksep: 40.0, marginx: 16.0, marginy: 16.0, ..LayoutOptions::default() };
+    let options = LayoutOptions {
+        nodesep: 24.0,
+        edgesep: 12.0,
+        ranksep: 40.0,
+        marginx: 16.0,
+        marginy: 16.0,
+        ..LayoutOptions::default()
+    };
     layout(&mut laid, Some(options));
     read(graph, &laid, &ids, &phases)
 }
@@ -111,6 +118,7 @@ fn read(
     let areas = || found.nodes.values().chain(found.phases.values());
     let points = || found.edges.values().flatten();
     let width = areas().map(|area| area.x + area.width / 2.0).chain(points().map(|point| point.0)).fold(0.0, f64::max);
-    let height = areas().map(|area| area.y + area.height / 2.0).chain(points().map(|point| point.1)).fold(0.0, f64::max);
+    let height =
+        areas().map(|area| area.y + area.height / 2.0).chain(points().map(|point| point.1)).fold(0.0, f64::max);
     Layout { width: width + 16.0, height: height + 16.0, ..found }
 }

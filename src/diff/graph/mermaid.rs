@@ -30,7 +30,13 @@ pub fn write(graph: &Graph) -> String {
         node(&mut out, "  ", name);
     }
     for ((from, to), edge) in &graph.edges {
-        let arrow = if edge.requires { "==>" } else if edge.is_strong() { "-->" } else { "-.->" };
+        let arrow = if edge.requires {
+            "==>"
+        } else if edge.is_strong() {
+            "-->"
+        } else {
+            "-.->"
+        };
         if let Some((from, to)) = ids.get(from.as_str()).zip(ids.get(to.as_str())) {
             let _ = writeln!(out, "  n{from} {arrow} n{to}");
         }
@@ -40,7 +46,8 @@ pub fn write(graph: &Graph) -> String {
         (Mark::Removed, "removed", "stroke:#cf222e,stroke-width:3px,stroke-dasharray:5"),
         (Mark::Changed, "changed", "stroke:#9a6700,stroke-width:3px"),
     ] {
-        let marked = graph.nodes.iter().filter(|(_, node)| node.mark == mark).filter_map(|(name, _)| ids.get(name.as_str()));
+        let marked =
+            graph.nodes.iter().filter(|(_, node)| node.mark == mark).filter_map(|(name, _)| ids.get(name.as_str()));
         let marked: Vec<String> = marked.map(|id| format!("n{id}")).collect();
         if !marked.is_empty() {
             let _ = writeln!(out, "  classDef {class} {style}\n  class {} {class}", marked.join(","));

@@ -119,7 +119,9 @@ impl Graph {
         for (ends, edge) in old.edges {
             graph.edges.entry(ends).or_insert(Edge { mark: Mark::Removed, ..edge });
         }
-        graph.phases.extend(old.phases.iter().filter(|phase| !graph.phases.contains(phase)).cloned().collect::<Vec<_>>());
+        graph
+            .phases
+            .extend(old.phases.iter().filter(|phase| !graph.phases.contains(phase)).cloned().collect::<Vec<_>>());
         graph
     }
 
@@ -154,7 +156,8 @@ impl Graph {
             next.entry(from).or_default().insert(to);
         }
         let implied = |from: &str, to: &str| {
-            let mut open: Vec<&str> = next.get(from).into_iter().flatten().copied().filter(|step| *step != to).collect();
+            let mut open: Vec<&str> =
+                next.get(from).into_iter().flatten().copied().filter(|step| *step != to).collect();
             let mut seen: BTreeSet<&str> = open.iter().copied().collect();
             while let Some(at) = open.pop() {
                 if at == to {

@@ -85,7 +85,12 @@ pub fn draw(graph: &Graph) -> String {
                 _ => "detail",
             };
             let y = top + at as f64 * LINE;
-            let _ = write!(out, "<text class=\"{class}\" x=\"{:.1}\" y=\"{y:.1}\">{}</text>", area.x, escaped(&shortened(line)));
+            let _ = write!(
+                out,
+                "<text class=\"{class}\" x=\"{:.1}\" y=\"{y:.1}\">{}</text>",
+                area.x,
+                escaped(&shortened(line))
+            );
         }
         out.push_str("</g>");
     }

@@ -47,8 +47,7 @@ pub fn render(diffs: &[Diff], graphs: &[Option<Graph>], title: &str) -> Result<S
         .filter(|(diff, _)| !diff.is_empty())
         .map(|(diff, graph)| one(diff, graph.as_ref()))
         .collect();
-    let same: Vec<String> =
-        diffs.iter().filter(|diff| diff.is_empty()).map(|diff| diff.new.profile.clone()).collect();
+    let same: Vec<String> = diffs.iter().filter(|diff| diff.is_empty()).map(|diff| diff.new.profile.clone()).collect();
     let values = context! { title => title.to_owned(), diffs => shown, same => same };
     let environment = TEMPLATES.as_ref().map_err(|error| PageError(Error::new(error.kind(), error.to_string())))?;
     environment.get_template("diff").and_then(|template| template.render(values)).map_err(PageError)
@@ -202,7 +201,8 @@ fn line(line: &crate::diff::model::Line) -> Value {
         Sign::Old => ("o", "-"),
         Sign::New => ("n", "+"),
     };
-    let pieces: Value = line.pieces.iter().map(|piece| context! { text => piece.text.clone(), marked => piece.marked }).collect();
+    let pieces: Value =
+        line.pieces.iter().map(|piece| context! { text => piece.text.clone(), marked => piece.marked }).collect();
     context! { class, sign, pieces, no_line_end => line.no_line_end }
 }
 

@@ -206,7 +206,8 @@ fn plan(diff: &Diff, page: &mut Page) {
         })
         .collect();
     let head = "#### What a switch does\n\n| | unit | phase | because | cost |\n| --- | --- | --- | --- | --- |\n";
-    let loading = words::loading(diff).map_or_else(String::new, |it| format!("\nLast time, these starts took {it} together.\n"));
+    let loading =
+        words::loading(diff).map_or_else(String::new, |it| format!("\nLast time, these starts took {it} together.\n"));
     page.table(head, &rows, &format!("{loading}\n"));
 }
 
@@ -233,7 +234,11 @@ fn details(diff: &Diff, several: bool, page: &mut Page) {
         );
         let usual = if usual > 0 { format!("\n{usual} more as most have them\n") } else { String::new() };
         let table = "| option | before | after |\n| --- | --- | --- |\n";
-        with_title(&mut title, page, format!("{head}{}{}{usual}\n</details>\n\n", if rows.is_empty() { "" } else { table }, rows.concat()));
+        with_title(
+            &mut title,
+            page,
+            format!("{head}{}{}{usual}\n</details>\n\n", if rows.is_empty() { "" } else { table }, rows.concat()),
+        );
     }
     let mut title = Some(format!("#### Units{of}\n\n"));
     for it in &diff.units {
@@ -246,9 +251,17 @@ fn details(diff: &Diff, several: bool, page: &mut Page) {
     let mut rows: Vec<String> = diff.manifest.iter().map(|change| table_row(&words::change(change))).collect();
     rows.extend(diff.inputs.iter().map(|input| {
         let sign = words::sign(input.state);
-        format!("| made from {} | {} | {} |\n", cell(&input.path), if sign == '+' { "" } else { "✓" }, if sign == '-' { "" } else { "✓" })
+        format!(
+            "| made from {} | {} | {} |\n",
+            cell(&input.path),
+            if sign == '+' { "" } else { "✓" },
+            if sign == '-' { "" } else { "✓" }
+        )
     }));
-    let head = format!("#### Manifest{of}\n\n{}| | before | after |\n| --- | --- | --- |\n", folded("the rest", &format!("{} entries", rows.len())));
+    let head = format!(
+        "#### Manifest{of}\n\n{}| | before | after |\n| --- | --- | --- |\n",
+        folded("the rest", &format!("{} entries", rows.len()))
+    );
     page.table(&head, &rows, "\n</details>\n\n");
 }
 
@@ -306,7 +319,6 @@ fn unit(unit: &UnitChange) -> String {
     out.push_str("</details>\n\n");
     out
 }
-
 
 fn file(file: &FileChange) -> String {
     let from = file.renamed_from.as_ref().map_or_else(String::new, |from| format!(" (was {})", html(from)));

@@ -87,7 +87,9 @@ impl Only {
         if self.names.is_empty() {
             return;
         }
-        let is = |name: &str| self.names.contains(name) || name.rsplit_once('.').is_some_and(|(stem, _)| self.names.contains(stem));
+        let is = |name: &str| {
+            self.names.contains(name) || name.rsplit_once('.').is_some_and(|(stem, _)| self.names.contains(stem))
+        };
         let either = |name: &str, other: &Option<String>| is(name) || other.as_deref().is_some_and(is);
         let units: BTreeSet<String> = {
             diff.units.retain(|unit| either(&unit.name, &unit.service) || either(&unit.name, &unit.renamed_from));

@@ -172,13 +172,19 @@ impl Page {
             }
             return;
         }
-        let (old, new) = (row.old.as_deref().map(|old| cut(old, LONGEST)), row.new.as_deref().map(|new| cut(new, LONGEST)));
+        let (old, new) =
+            (row.old.as_deref().map(|old| cut(old, LONGEST)), row.new.as_deref().map(|new| cut(new, LONGEST)));
         match (old, new) {
             (Some(old), Some(new)) => {
                 let fits = indent + padded.width() + old.width() + 3 + new.width() + note.width() <= self.look.width;
                 if fits {
-                    let pieces =
-                        [(Style::Plain, padded.as_str()), (Style::Old, &old), (Style::Faint, " → "), (Style::New, &new), (Style::Faint, &note)];
+                    let pieces = [
+                        (Style::Plain, padded.as_str()),
+                        (Style::Old, &old),
+                        (Style::Faint, " → "),
+                        (Style::New, &new),
+                        (Style::Faint, &note),
+                    ];
                     self.line(indent, &pieces);
                 } else {
                     self.line(indent, &[(Style::Plain, &name), (Style::Faint, &note)]);
@@ -187,10 +193,16 @@ impl Page {
                 }
             }
             (Some(old), None) => {
-                self.line(indent, &[(Style::Plain, &padded), (Style::Old, "- "), (Style::Old, &old), (Style::Faint, &note)]);
+                self.line(
+                    indent,
+                    &[(Style::Plain, &padded), (Style::Old, "- "), (Style::Old, &old), (Style::Faint, &note)],
+                );
             }
             (None, Some(new)) => {
-                self.line(indent, &[(Style::Plain, &padded), (Style::New, "+ "), (Style::New, &new), (Style::Faint, &note)]);
+                self.line(
+                    indent,
+                    &[(Style::Plain, &padded), (Style::New, "+ "), (Style::New, &new), (Style::Faint, &note)],
+                );
             }
             (None, None) => self.line(indent, &[(Style::Plain, &name), (Style::Faint, &note)]),
         }
@@ -199,8 +211,21 @@ impl Page {
 
 fn title(diff: &Diff, page: &mut Page) {
     let (old, new) = (words::side(&diff.old), words::side(&diff.new));
-    let name = if diff.old.profile == diff.new.profile { diff.new.profile.clone() } else { format!("{} → {}", diff.old.profile, diff.new.profile) };
-    page.line(0, &[(Style::Bold, &name), (Style::Plain, ": "), (Style::Plain, &old), (Style::Faint, " → "), (Style::Plain, &new)]);
+    let name = if diff.old.profile == diff.new.profile {
+        diff.new.profile.clone()
+    } else {
+        format!("{} → {}", diff.old.profile, diff.new.profile)
+    };
+    page.line(
+        0,
+        &[
+            (Style::Bold, &name),
+            (Style::Plain, ": "),
+            (Style::Plain, &old),
+            (Style::Faint, " → "),
+            (Style::Plain, &new),
+        ],
+    );
 }
 
 fn stat(diff: &Diff, page: &mut Page) {
@@ -208,24 +233,47 @@ fn stat(diff: &Diff, page: &mut Page) {
     page.line(2, &[(Style::Plain, &words::summary(diff))]);
     for subject in &diff.profile {
         let count = format!(" {}", counted(subject.changes.len(), "option"));
-        page.line(2, &[(Style::of(subject.state), &sign(subject.state)), (Style::Plain, &words::subject(subject)), (Style::Faint, &count)]);
+        page.line(
+            2,
+            &[
+                (Style::of(subject.state), &sign(subject.state)),
+                (Style::Plain, &words::subject(subject)),
+                (Style::Faint, &count),
+            ],
+        );
     }
     for unit in &diff.units {
         let count = counted(unit.directives.len(), "directive");
         let action = words::action(unit).map_or_else(String::new, |action| format!("  {action}"));
-        page.line(2, &[(Style::of(unit.state), &sign(unit.state)), (Style::Plain, &unit.name), (Style::Faint, &format!(" {count}")), (Style::Warn, &action)]);
+        page.line(
+            2,
+            &[
+                (Style::of(unit.state), &sign(unit.state)),
+                (Style::Plain, &unit.name),
+                (Style::Faint, &format!(" {count}")),
+                (Style::Warn, &action),
+            ],
+        );
     }
     for file in &diff.files {
         let count = match &file.content {
             Content::Same => "attributes".to_owned(),
             Content::Keys { changes, .. } => counted(changes.len(), "key"),
             Content::Lines { hunks } => {
-                let count = |sign: Sign| hunks.iter().flat_map(|hunk| &hunk.lines).filter(|line| line.sign == sign).count();
+                let count =
+                    |sign: Sign| hunks.iter().flat_map(|hunk| &hunk.lines).filter(|line| line.sign == sign).count();
                 format!("+{} -{} lines", count(Sign::New), count(Sign::Old))
             }
             Content::Bytes { .. } => "no text".to_owned(),
         };
-        page.line(2, &[(Style::of(file.state), &sign(file.state)), (Style::Plain, &file.path), (Style::Faint, &format!(" {count}"))]);
+        page.line(
+            2,
+            &[
+                (Style::of(file.state), &sign(file.state)),
+                (Style::Plain, &file.path),
+                (Style::Faint, &format!(" {count}")),
+            ],
+        );
     }
 }
 
@@ -271,7 +319,14 @@ fn whole(diff: &Diff, page: &mut Page) {
         page.heading("Manifest");
         page.rows(2, &diff.manifest.iter().map(words::change).collect::<Vec<_>>());
         for input in &diff.inputs {
-            page.line(2, &[(Style::of(input.state), &sign(input.state)), (Style::Plain, "made from "), (Style::Plain, &input.path)]);
+            page.line(
+                2,
+                &[
+                    (Style::of(input.state), &sign(input.state)),
+                    (Style::Plain, "made from "),
+                    (Style::Plain, &input.path),
+                ],
+            );
         }
     }
 }
@@ -337,7 +392,15 @@ fn plan(diff: &Diff, page: &mut Page) {
 fn unit(unit: &UnitChange, page: &mut Page) {
     let from = unit.renamed_from.as_ref().map_or_else(String::new, |from| format!(" (was {from})"));
     let action = words::action(unit).map_or_else(String::new, |action| format!("  {action}"));
-    page.line(2, &[(Style::of(unit.state), &sign(unit.state)), (Style::Bold, &unit.name), (Style::Plain, &from), (Style::Warn, &action)]);
+    page.line(
+        2,
+        &[
+            (Style::of(unit.state), &sign(unit.state)),
+            (Style::Bold, &unit.name),
+            (Style::Plain, &from),
+            (Style::Warn, &action),
+        ],
+    );
     if let Some(step) = unit.step.as_ref().filter(|step| !step.reasons.is_empty()) {
         page.line(6, &[(Style::Faint, &format!("because {}", words::reasons(step)))]);
     }
@@ -352,12 +415,16 @@ fn unit(unit: &UnitChange, page: &mut Page) {
         }
     } else if !unit.directives.is_empty() {
         page.line(6, &[(Style::Faint, &counted(unit.directives.len(), "directive"))]);
-        let shown: Vec<Row> = unit.directives.iter().filter(|it| TELLING.contains(&it.key.as_str())).map(words::directive).collect();
+        let shown: Vec<Row> =
+            unit.directives.iter().filter(|it| TELLING.contains(&it.key.as_str())).map(words::directive).collect();
         shown.iter().for_each(|row| page.row(6, row, 0));
     }
     page.rows(6, &words::unit_rows(unit));
     if !unit.files.is_empty() && unit.state == State::Changed {
-        page.line(6, &[(Style::Plain, "reads "), (Style::Plain, &unit.files.join(", ")), (Style::Plain, ", which differs")]);
+        page.line(
+            6,
+            &[(Style::Plain, "reads "), (Style::Plain, &unit.files.join(", ")), (Style::Plain, ", which differs")],
+        );
     }
     for it in &unit.not_shown {
         page.line(6, &[(Style::Faint, "not shown: "), (Style::Faint, &it.words())]);

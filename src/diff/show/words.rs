@@ -69,24 +69,39 @@ pub fn directive(directive: &Directive) -> Row {
 pub fn budget(budget: &Budget) -> Vec<Row> {
     let mut rows = Vec::new();
     for gpu in &budget.gpus {
-        let used = |used: &GpuUse| format!("{} of {} GiB", gib(used.committed_bytes), gib(used.total_bytes - used.reserved_bytes.min(used.total_bytes)));
+        let used = |used: &GpuUse| {
+            format!(
+                "{} of {} GiB",
+                gib(used.committed_bytes),
+                gib(used.total_bytes - used.reserved_bytes.min(used.total_bytes))
+            )
+        };
         let (old, new) = (gpu.old.as_ref().map(used), gpu.new.as_ref().map(used));
         if old != new || gpu.services.is_empty() {
             rows.push(Row::new(format!("GPU {}", gpu.name), old, new));
         }
         for share in &gpu.services {
             let shown = |bytes: Option<u64>, start: &Option<String>| {
-                let start = start.as_ref().filter(|_| share.old_start != share.new_start && share.old_start.is_some() && share.new_start.is_some());
+                let start = start.as_ref().filter(|_| {
+                    share.old_start != share.new_start && share.old_start.is_some() && share.new_start.is_some()
+                });
                 let start = start.map_or_else(String::new, |start| format!(", starts {}", start.replace('_', " ")));
                 bytes.map(|bytes| format!("{} GiB{start}", gib(bytes)))
             };
             let name = format!("GPU {}, {}", gpu.name, share.service);
-            rows.push(Row::new(name, shown(share.old_bytes, &share.old_start), shown(share.new_bytes, &share.new_start)));
+            rows.push(Row::new(
+                name,
+                shown(share.old_bytes, &share.old_start),
+                shown(share.new_bytes, &share.new_start),
+            ));
         }
     }
     if let Some(memory) = &budget.memory {
-        if (memory.old.committed_bytes, memory.old.total_bytes) != (memory.new.committed_bytes, memory.new.total_bytes) {
-            let used = |used: &crate::diff::model::MemoryUse| Some(format!("{} of {} GiB", gib(used.committed_bytes), gib(used.total_bytes)));
+        if (memory.old.committed_bytes, memory.old.total_bytes) != (memory.new.committed_bytes, memory.new.total_bytes)
+        {
+            let used = |used: &crate::diff::model::MemoryUse| {
+                Some(format!("{} of {} GiB", gib(used.committed_bytes), gib(used.total_bytes)))
+            };
             rows.push(Row::new("RAM", used(&memory.old), used(&memory.new)));
         }
         let (removed, added) = crate::diff::values::elements(&memory.old.unlimited, &memory.new.unlimited);

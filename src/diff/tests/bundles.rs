@@ -32,14 +32,28 @@ pub fn bundle(services: &[Service]) -> Bundle {
     let manifest = &mut bundle.manifest;
     manifest.main_target = "machine.target".to_owned();
     manifest.phases = vec![PhaseEntry { name: "models".to_owned(), description: None, deadline_seconds: 600 }];
-    let mut gpu = GpuBudget { name: "gpu0".to_owned(), device: "GPU".to_owned(), total_bytes: 24 << 30, ..GpuBudget::default() };
-    manifest.budget.memory = MemoryBudget { total_bytes: 64 << 30, committed_bytes: services.len() as u64 * (8 << 30), unlimited: Vec::new() };
+    let mut gpu =
+        GpuBudget { name: "gpu0".to_owned(), device: "GPU".to_owned(), total_bytes: 24 << 30, ..GpuBudget::default() };
+    manifest.budget.memory = MemoryBudget {
+        total_bytes: 64 << 30,
+        committed_bytes: services.len() as u64 * (8 << 30),
+        unlimited: Vec::new(),
+    };
     let mut profile = serde_json::Map::new();
     for it in services {
         let bytes = (it.share * (24u64 << 30) as f64) as u64;
         gpu.committed_bytes += bytes;
-        gpu.services.push(GpuShare { service: it.name.clone(), bytes, start: "boot".to_owned(), exclusive: Vec::new() });
-        manifest.budget.ports.push(PortUse { port: it.port, address: "127.0.0.1".to_owned(), service: it.name.clone() });
+        gpu.services.push(GpuShare {
+            service: it.name.clone(),
+            bytes,
+            start: "boot".to_owned(),
+            exclusive: Vec::new(),
+        });
+        manifest.budget.ports.push(PortUse {
+            port: it.port,
+            address: "127.0.0.1".to_owned(),
+            service: it.name.clone(),
+        });
         profile.insert(it.name.clone(), option(it));
     }
     manifest.budget.gpus = vec![gpu];
@@ -61,7 +75,12 @@ pub fn bundle(services: &[Service]) -> Bundle {
         let files = vec![format!("env/{}.env", it.name), format!("config/{}.yaml", it.name)];
         bundle.manifest.units.insert(unit, entry(&file, Some(it), files));
     }
-    add(&mut bundle, "units/machine.target", FileKind::Unit, b"[Unit]\nDescription=All\n\n[Install]\nWantedBy=multi-user.target\n");
+    add(
+        &mut bundle,
+        "units/machine.target",
+        FileKind::Unit,
+        b"[Unit]\nDescription=All\n\n[Install]\nWantedBy=multi-user.target\n",
+    );
     let mut target = entry("units/machine.target", None, Vec::new());
     target.wanted_by = vec!["multi-user.target".to_owned()];
     bundle.manifest.units.insert("machine.target".to_owned(), target);

@@ -16,12 +16,23 @@ fn hostile() -> (Bundle, Bundle) {
     let mut new = bundle(&[Service { more, ..service("chat", 8000) }]);
     add(&mut new, "files/nasty.conf", FileKind::Raw, NASTY.as_bytes());
     add(&mut new, &format!("files/{line}"), FileKind::Raw, b"x");
-    add(&mut new, "files/nasty.json", FileKind::Raw, serde_json::json!({ NASTY: NASTY, "a": [NASTY] }).to_string().as_bytes());
-    add(&mut new, "files/broken.conf", FileKind::Raw, b"a line of text with one byte that is none: \xff, and more text\x1b[31m\n");
+    add(
+        &mut new,
+        "files/nasty.json",
+        FileKind::Raw,
+        serde_json::json!({ NASTY: NASTY, "a": [NASTY] }).to_string().as_bytes(),
+    );
+    add(
+        &mut new,
+        "files/broken.conf",
+        FileKind::Raw,
+        b"a line of text with one byte that is none: \xff, and more text\x1b[31m\n",
+    );
     add(&mut new, "files/bytes.bin", FileKind::Raw, b"\0\xff\x1b[31m");
     add(&mut new, "files/long.conf", FileKind::Raw, "long ".repeat(1 << 20).as_bytes());
     add(&mut new, "files/many.conf", FileKind::Raw, "a\n".repeat(100_000).as_bytes());
-    let profile = serde_json::json!({ "services": { NASTY: { "vllm": { "model": NASTY }, NASTY: [NASTY] } }, NASTY: NASTY });
+    let profile =
+        serde_json::json!({ "services": { NASTY: { "vllm": { "model": NASTY }, NASTY: [NASTY] } }, NASTY: NASTY });
     add(&mut new, "profile.json", FileKind::Profile, profile.to_string().as_bytes());
     new.manifest.profile = NASTY.to_owned();
     new.manifest.description = Some(NASTY.to_owned());
@@ -55,7 +66,9 @@ fn terminals_get_text_only() {
     assert!(text.len() < 400_000, "{}", text.len());
     let coloured = terminal::render(&[diff], terminal::Look { colour: true, ..look });
     let mut parts = coloured.split('\u{1b}').skip(1);
-    let own = |part: &str| ["[0m", "[1m", "[2m", "[31m", "[32m", "[33m", "[31;7m", "[32;7m"].iter().any(|it| part.starts_with(it));
+    let own = |part: &str| {
+        ["[0m", "[1m", "[2m", "[31m", "[32m", "[33m", "[31;7m", "[32;7m"].iter().any(|it| part.starts_with(it))
+    };
     assert!(parts.all(own), "a sequence that is not citadel's own");
 }
 
@@ -130,7 +143,9 @@ fn pages_have_no_foreign_elements() {
     let graph = html::graph(&diff, Some(&old), Some(&new));
     let page = html::render(&[diff], &[graph], NASTY).unwrap();
     assert!(!page.chars().any(is_dangerous));
-    for wrong in ["<script", "<img", "<a href=\"j", "http://", "https://", "url(http", "@import", "<link", "<iframe", "{{", "49"] {
+    for wrong in
+        ["<script", "<img", "<a href=\"j", "http://", "https://", "url(http", "@import", "<link", "<iframe", "{{", "49"]
+    {
         let page = page.replace("http://www.w3.org/2000/svg", "");
         let own = page.matches(wrong).count();
         let harmless = ["{{", "49"].contains(&wrong);

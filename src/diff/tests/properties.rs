@@ -29,7 +29,13 @@ fn services() -> impl Strategy<Value = Vec<Service>> {
         for (name, port, share, memory, more, boot) in all {
             if services.iter().all(|other| other.name != name) {
                 let share = f64::from(share) / 10.0;
-                services.push(Service { share, memory: memory.to_owned(), more: more.to_owned(), boot, ..service(name, port) });
+                services.push(Service {
+                    share,
+                    memory: memory.to_owned(),
+                    more: more.to_owned(),
+                    boot,
+                    ..service(name, port)
+                });
             }
         }
         services

@@ -31,7 +31,10 @@ fn a_port_and_a_share() {
     assert_eq!(ports, [("127.0.0.1:8000".to_owned(), "127.0.0.1:8001".to_owned())]);
     assert_eq!(diff.budget.gpus[0].services.len(), 1);
     let opened: Vec<_> = diff.security.changes.iter().map(|it| (it.effect, it.kind, it.what.as_str())).collect();
-    assert_eq!(opened, [(Effect::Weaker, Power::OpenPort, "127.0.0.1:8001"), (Effect::Stronger, Power::OpenPort, "127.0.0.1:8000")]);
+    assert_eq!(
+        opened,
+        [(Effect::Weaker, Power::OpenPort, "127.0.0.1:8001"), (Effect::Stronger, Power::OpenPort, "127.0.0.1:8000")]
+    );
 }
 
 #[test]
@@ -78,7 +81,8 @@ fn what_has_no_structure_is_shown_by_line() {
 #[test]
 fn sandboxes_that_get_weaker_come_first() {
     let old = bundle(&[service("chat", 8000)]);
-    let more = "ReadWritePaths=/srv /opt\nSupplementaryGroups=docker\nAmbientCapabilities=CAP_NET_ADMIN\nIPAddressDeny=any";
+    let more =
+        "ReadWritePaths=/srv /opt\nSupplementaryGroups=docker\nAmbientCapabilities=CAP_NET_ADMIN\nIPAddressDeny=any";
     let new = bundle(&[Service { more: more.to_owned(), ..service("chat", 8000) }]);
     let diff = diff(&old, &new);
     let said: Vec<_> = diff.security.changes.iter().map(|it| (it.effect, it.kind, it.what.as_str())).collect();
@@ -107,7 +111,8 @@ fn a_reader_may_choose() {
 #[test]
 fn lines_are_no_wider_than_the_terminal() {
     let old = bundle(&[service("chat", 8000)]);
-    let new = bundle(&[Service { more: format!("Environment=\"A={}\"", "word ".repeat(100)), ..service("chat", 8001) }]);
+    let new =
+        bundle(&[Service { more: format!("Environment=\"A={}\"", "word ".repeat(100)), ..service("chat", 8001) }]);
     let diff = diff(&old, &new);
     for width in [40, 60, 100] {
         let text = terminal::render(std::slice::from_ref(&diff), look(width));

@@ -29,7 +29,8 @@ pub fn pairs(range: &str, names: &[String], session: &Session) -> Result<Vec<Pai
         session.output.error("E0023", &error.to_string(), Some(error.help()));
         exit::Code::NotFound
     })?;
-    let known: BTreeSet<&str> = [&old, &new].into_iter().flat_map(|tree| &tree.profiles).map(|it| it.name.as_str()).collect();
+    let known: BTreeSet<&str> =
+        [&old, &new].into_iter().flat_map(|tree| &tree.profiles).map(|it| it.name.as_str()).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(name.as_str())) {
         let all = known.into_iter().collect::<Vec<_>>().join(", ");
         let message = format!("there is no profile {unknown:?} at either end of {range}");
