@@ -263,7 +263,7 @@ fn the_first_switch(release: &Release, blows: &[Blow]) {
     site.host.run(&["systemctl", "enable", "--now", "web.service"]);
     site.prepare_interruptions();
     site.activate(&["install"]).assert(0);
-    let mut list = || {
+    let list = || {
         let points = site.list_points(&bundle, &["--adopt"], 0);
         site.activate(&["uninstall"]).assert(0);
         points

@@ -29,6 +29,7 @@ mod others;
 mod outlives;
 #[path = "switch/proof.rs"]
 mod proof;
+#[allow(dead_code, reason = "tests/kill_walk.rs uses the rest")]
 #[path = "switch/runs.rs"]
 mod runs;
 #[path = "switch/site.rs"]

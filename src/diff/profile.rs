@@ -212,10 +212,9 @@ pub fn renamed(old: &Profile<'_>, new: &Profile<'_>) -> Vec<(String, String)> {
     pairs.sort_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
     let (mut used, mut found) = (BTreeSet::new(), Vec::new());
     for (.., (old, new)) in pairs {
-        if used.insert((false, old)) && used.insert((true, new)) {
+        if !used.contains(&(false, old)) && !used.contains(&(true, new)) {
+            used.extend([(false, old), (true, new)]);
             found.push((old.to_owned(), new.to_owned()));
-        } else {
-            used.remove(&(false, old));
         }
     }
     found.sort();
