@@ -43,7 +43,7 @@ struct Sample {
 impl Sample {
     /// Returns the sample that `CITADEL_WALK` asks for: `all`, or `EVERY/FIRST` such as `15/4`.
     ///
-    /// Without a word it is every 15th point, from one on that changes with the program, so that in time all have their turn.
+    /// Without a word it is every 40th point, from one on that changes with the program, so that in time all have their turn.
     fn wanted() -> Self {
         let wanted = std::env::var("CITADEL_WALK").unwrap_or_default();
         let number = |text: &str| text.parse().expect("CITADEL_WALK is `all` or two numbers such as 15/4");
@@ -53,8 +53,8 @@ impl Sample {
             None => {
                 let program = std::fs::read(env!("CARGO_BIN_EXE_citadel-activate")).expect("the activator is read");
                 let digest = Digest::of(&program).to_string();
-                let first = usize::from_str_radix(&digest[..4], 16).expect("a digest is hexadecimal") % 15;
-                Sample { every: 15, first }
+                let first = usize::from_str_radix(&digest[..4], 16).expect("a digest is hexadecimal") % 40;
+                Sample { every: 40, first }
             }
         }
     }

@@ -126,7 +126,7 @@ fn a_killed_switch_is_taken_back(release: &Release) {
     let client = start(&host, &slow);
     proceed(&host);
     host.host.run(&["systemctl", "kill", "--signal=KILL", "citadel-switch-*.service"]);
-    Ended::of(&client.wait()).assert(8).says(&["killed"]);
+    Ended::of(&client.wait()).assert(8).says(&["interrupted"]);
     host.assert_runs(&first);
     host.runs(&first).assert_untouched(&before, &["api.service", "phi.service", "queue.service"]);
 }
