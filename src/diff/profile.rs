@@ -146,11 +146,14 @@ fn is_nothing(value: Option<&Value>) -> bool {
     }
 }
 
+/// How many services have a value at a path, and how many there are.
+type Counts = (BTreeMap<(String, String), usize>, usize);
+
 /// What most services of a profile have, which is not worth a line for a new one.
 #[derive(Default)]
 struct Usual {
-    /// By the address of the services, how many of them have a value at a path, and how many there are.
-    counted: BTreeMap<usize, (BTreeMap<(String, String), usize>, usize)>,
+    /// By the address of the services.
+    counted: BTreeMap<usize, Counts>,
 }
 
 /// With more services, some stand for all.

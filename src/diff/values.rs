@@ -8,7 +8,7 @@ use crate::bundle::quantity::{Size, Span};
 /// Returns the leaves that differ, sorted by path.
 pub fn compare(old: Option<&Value>, new: Option<&Value>) -> Vec<Change> {
     let mut changes = Vec::new();
-    walk(&mut String::new(), old, new, &mut changes);
+    walk("", old, new, &mut changes);
     changes
 }
 
@@ -19,7 +19,7 @@ pub fn member(path: &str, name: &str) -> String {
     if path.is_empty() { name } else { format!("{path}.{name}") }
 }
 
-fn walk(path: &mut String, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec<Change>) {
+fn walk(path: &str, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec<Change>) {
     if old == new {
         return;
     }
@@ -38,18 +38,13 @@ fn walk(path: &mut String, old: Option<&Value>, new: Option<&Value>, changes: &m
     }
 }
 
-fn members(
-    path: &mut String,
-    old: Option<&Map<String, Value>>,
-    new: Option<&Map<String, Value>>,
-    changes: &mut Vec<Change>,
-) {
+fn members(path: &str, old: Option<&Map<String, Value>>, new: Option<&Map<String, Value>>, changes: &mut Vec<Change>) {
     let mut names: Vec<&String> = old.into_iter().chain(new).flat_map(Map::keys).collect();
     names.sort_unstable();
     names.dedup();
     for name in names {
         let (old, new) = (old.and_then(|old| old.get(name)), new.and_then(|new| new.get(name)));
-        walk(&mut member(path, name), old, new, changes);
+        walk(&member(path, name), old, new, changes);
     }
 }
 

@@ -56,9 +56,11 @@ pub fn arrange(graph: &Graph) -> Layout {
         let Some(id) = ids.get(name.as_str()) else { continue };
         let lines = lines(name, node);
         let longest = lines.iter().map(|line| super::svg::shortened(line).chars().count()).max().unwrap_or_default();
-        let mut label = NodeLabel::default();
-        label.width = longest as f64 * CHARACTER + 20.0;
-        label.height = lines.len() as f64 * LINE + 12.0;
+        let label = NodeLabel {
+            width: longest as f64 * CHARACTER + 20.0,
+            height: lines.len() as f64 * LINE + 12.0,
+            ..NodeLabel::default()
+        };
         laid.set_node(id.as_str(), Some(label));
     }
     for (name, node) in &graph.nodes {

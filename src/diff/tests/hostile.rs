@@ -158,7 +158,7 @@ fn pages_have_no_foreign_elements() {
 fn json_says_it_all() {
     let (.., diff) = shown();
     let text = json::render(&[diff], false);
-    assert!(!text.chars().any(|it| is_dangerous(it)));
+    assert!(!text.chars().any(is_dangerous));
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["diffs"][0]["new"]["label"], NASTY);
 }

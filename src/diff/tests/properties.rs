@@ -170,10 +170,10 @@ fn comparable(mut diff: Diff) -> Diff {
     diff.old.label.clear();
     diff.new.label.clear();
     let renamed = |name: &mut String, from: &mut Option<String>| {
-        if let Some(other) = from {
-            if *other < *name {
-                std::mem::swap(name, other);
-            }
+        if let Some(other) = from
+            && *other < *name
+        {
+            std::mem::swap(name, other);
         }
     };
     for unit in &mut diff.units {

@@ -73,7 +73,7 @@ fn what_has_no_structure_is_shown_by_line() {
     add(&mut new, "udev/a.rules", FileKind::Udev, b"one\ntwo five\nfour\n");
     add(&mut new, "files/b.bin", FileKind::Raw, b"\0\x01\x02");
     let diff = diff(&old, &new);
-    let text = terminal::render(&[diff.clone()], look(80));
+    let text = terminal::render(std::slice::from_ref(&diff), look(80));
     assert!(text.contains("-two three") && text.contains("+two five"), "{text}");
     assert!(matches!(diff.files[0].content, Content::Bytes { .. }) && diff.files[0].state == State::Added);
 }
