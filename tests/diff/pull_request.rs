@@ -116,6 +116,7 @@ fn attributes_and_hooks_of_a_repository_have_no_say() {
     let attributes = "profiles/** export-ignore text eol=crlf filter=evil\nhosts/** export-subst ident\n";
     repository.write(".gitattributes", attributes);
     repository.git(&["config", "filter.evil.smudge", "touch evil; cat"]);
+    repository.git(&["config", "filter.evil.clean", "cat"]);
     repository.git(&["config", "filter.evil.required", "true"]);
     repository.git(&["config", "core.fsmonitor", "touch evil; false"]);
     repository.write(".git/hooks/post-checkout", "#!/bin/sh\ntouch evil\n");
