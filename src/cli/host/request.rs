@@ -122,7 +122,13 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
     let request = serde_json::to_string(&request).map_err(|_| Code::Defect)?;
     let unit = worker::unit(&id).ok_or(Code::Defect)?;
     let argv = [PROGRAM.to_owned(), "work".to_owned(), request];
-    worker::start(&manager, &unit, &argv, &std::collections::BTreeMap::new()).await.map_err(|error| failed(&error))?;
+    // One that had nothing to do may be over, and forgotten by systemd, before systemd tells that it began. It has a log.
+    let started = worker::start(&manager, &unit, &argv, &std::collections::BTreeMap::new()).await;
+    if let Err(error) = started
+        && !places.progress(&id).exists()
+    {
+        return Err(failed(&error));
+    }
     if asked.how.no_wait {
         return output::result(asked.json, &serde_json::json!({ "id": id }), || {
             format!("the switch {id} goes on by itself; `citadel-activate status` tells how far it is")
