@@ -11,6 +11,7 @@ mod files;
 pub mod graph;
 mod keyed;
 mod lines;
+mod markup;
 pub mod model;
 mod profile;
 mod rename;

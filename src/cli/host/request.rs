@@ -1,5 +1,7 @@
 //! Asking for a switch and following it; what `switch` and `rollback` have in common.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::output::{self, problem};
@@ -13,7 +15,7 @@ use crate::activate::progress::{Event, Outcome};
 use crate::activate::switch::{self, Request, Target};
 use crate::activate::trial::{Stage, Trial};
 use crate::activate::worker::{self, Followed};
-use crate::activate::{Places, prospect, setup};
+use crate::activate::{Generation, Places, current, prospect, setup};
 use crate::bundle::quantity::Span;
 use crate::bundle::unit::UnitName;
 use crate::cli::exit::Code;
@@ -108,6 +110,7 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
     if manager.unit(&recovery).await.map_err(|error| failed(&error))?.load != LoadState::Loaded {
         manager.reload().await.map_err(|error| failed(&error))?;
     }
+    let before = current::get(places).map_err(|error| failed(&error))?;
     let id = switch::new_id();
     let request = Request {
         id: id.clone(),
@@ -123,7 +126,7 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
     let unit = worker::unit(&id).ok_or(Code::Defect)?;
     let argv = [PROGRAM.to_owned(), "work".to_owned(), request];
     // One that had nothing to do may be over, and forgotten by systemd, before systemd tells that it began. It has a log.
-    let started = worker::start(&manager, &unit, &argv, &std::collections::BTreeMap::new()).await;
+    let started = worker::start(&manager, &unit, &argv, &BTreeMap::new()).await;
     if let Err(error) = started
         && !places.progress(&id).exists()
     {
@@ -149,10 +152,24 @@ async fn start_and_follow(places: &Places, asked: &Asked) -> Result<(), Code> {
             show.leave();
             Ok(())
         }
-        Followed::Vanished => Err(problem(
+        Followed::Vanished => vanished(places, before, &id, &unit),
+    }
+}
+
+/// Tells how a switch ended that was killed without a word: without a trial nothing is half done.
+fn vanished(places: &Places, before: Option<Generation>, id: &str, unit: &UnitName) -> Result<(), Code> {
+    match (Trial::read(places), current::get(places)) {
+        (Ok(None), Ok(now)) if now == before => {
+            Err(problem(Code::RolledBack, format!("the switch {id} was killed before it changed anything")))
+        }
+        (Ok(None), Ok(_)) => {
+            output::note(format!("the switch {id} was killed after everything was healthy; the new generation stays"));
+            Ok(())
+        }
+        _ => Err(problem(
             Code::Broken,
             format!(
-                "the service of the switch {id} ended without a word; see `journalctl -u {unit}`, then `citadel-activate recover`"
+                "the switch {id} ended without a word; see `journalctl -u {unit}`, then `citadel-activate recover`"
             ),
         )),
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::layout::{Area, LINE, arrange, lines};
 use super::{Graph, Mark, words};
+use crate::diff::markup;
 use crate::diff::show::plain::visible;
 
 /// The looks of drawings; a page with several needs it once.
@@ -163,17 +164,6 @@ fn path(points: &[(f64, f64)]) -> String {
 
 /// Returns text for XML, harmless.
 fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
     let lines: Vec<_> = text.split('\n').map(visible).collect();
-    for it in lines.join("\n").chars() {
-        match it {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            it => out.push(it),
-        }
-    }
-    out
+    markup::escaped(&lines.join("\n"))
 }

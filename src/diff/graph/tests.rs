@@ -9,7 +9,7 @@ use super::{Edge, Graph, Mark, Node};
 fn graph(nodes: usize, edges: &[(usize, usize, bool)], phases: usize) -> Graph {
     let name = |at: usize| format!("unit-{at}.service");
     let node = |at: usize| Node {
-        phase: (phases > 0 && at % 3 != 0).then(|| format!("phase {}", at % phases)),
+        phase: (phases > 0 && !at.is_multiple_of(3)).then(|| format!("phase {}", at % phases)),
         details: vec![format!(":{at}")],
         mark: if at.is_multiple_of(4) { Mark::Changed } else { Mark::None },
         ..Node::default()

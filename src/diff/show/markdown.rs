@@ -6,6 +6,7 @@
 use super::plain::{cut, visible};
 use super::terminal::TELLING;
 use super::words::{self, Row};
+use crate::diff::markup;
 use crate::diff::model::{Content, Diff, Effect, FileChange, Hunk, Sign, State, UnitChange};
 use crate::plan::Action;
 
@@ -138,18 +139,7 @@ fn cell(text: &str) -> String {
 
 /// Returns code for inside of HTML, where there is no Markdown.
 fn html(text: &str) -> String {
-    let mut out = String::new();
-    for it in cut(text, LONGEST).chars() {
-        match it {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            it => out.push(it),
-        }
-    }
-    format!("<code>{out}</code>")
+    format!("<code>{}</code>", markup::escaped(&cut(text, LONGEST)))
 }
 
 fn head(diff: &Diff, page: &mut Page) {
