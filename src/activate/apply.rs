@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::error::DiskError;
-use super::host::{Host, say, subjects};
+use super::host::{self, Host, say};
 use super::manager::{Job, JobKind};
 use super::progress::Event;
 use super::record::Record;
@@ -14,6 +14,7 @@ use super::{Generation, adopt, current, links, store, system};
 use crate::bundle::Bundle;
 use crate::bundle::quantity::Span;
 use crate::bundle::unit::UnitName;
+use crate::health::Subject;
 use crate::plan::{Action, Plan};
 
 /// The longest that stopping units may take in all; each unit has its own `TimeoutStopSec=` besides.
@@ -40,25 +41,31 @@ pub async fn apply(host: &mut Host<'_>, trial: &Trial, old: Option<&Bundle>, new
     enter(host, old, Some((trial.to, new))).await?;
     reset_failed(host, plan).await;
 
+    // What became healthy in an earlier phase than the last one, and had time to change its mind.
+    let (mut earlier, mut last) = (Vec::new(), Vec::new());
     for (name, deadline) in phases(new) {
         let of = name.map(|name| format!("phase {name}: ")).unwrap_or_default();
-        phase(host, plan, new, name, deadline).await.map_err(|failure| format!("{of}{failure}"))?;
+        let healthy = phase(host, plan, new, name, deadline).await.map_err(|failure| format!("{of}{failure}"))?;
+        if !healthy.is_empty() {
+            earlier.append(&mut last);
+            last = healthy;
+        }
     }
-    still_healthy(host, trial, new).await
+    still_healthy(host, trial, new, earlier).await
 }
 
-/// Has systemd do all that a phase has to do, and waits until its services are healthy.
+/// Has systemd do all that a phase has to do, and waits until its services are healthy; returns these.
 async fn phase(
     host: &mut Host<'_>,
     plan: &Plan,
     new: &Bundle,
     name: Option<&str>,
     deadline: Duration,
-) -> Result<(), String> {
+) -> Result<Vec<Subject>, String> {
     let mut jobs = jobs(plan, run_kind);
     jobs.retain(|job| plan.steps.get(&job.unit).is_some_and(|step| step.phase.as_deref() == name));
     if jobs.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     if let Some(name) = name {
         say(host.log, &Event::Phase { name: name.to_owned(), units: jobs.len() });
@@ -66,22 +73,25 @@ async fn phase(
     let begun = Instant::now();
     let ran = host.run(&jobs, deadline).await.map_err(text)?;
     ran.complain()?;
-    let mut subjects = subjects(new, jobs.iter().map(|job| &job.unit).filter(|unit| !ran.skipped.contains(*unit)));
+    let mut subjects =
+        host::subjects(new, jobs.iter().map(|job| &job.unit).filter(|unit| !ran.skipped.contains(*unit)));
     for subject in &mut subjects {
         // It has only just begun to run: each restart by systemd is one too many.
         subject.restarts = (plan.action(&subject.unit) != Action::Reload).then_some(0);
     }
     let unhealthy = host.gate(&subjects, deadline.saturating_sub(begun.elapsed())).await;
-    if unhealthy.is_empty() { Ok(()) } else { Err(unhealthy.join("; ")) }
+    if unhealthy.is_empty() { Ok(subjects) } else { Err(unhealthy.join("; ")) }
 }
 
-/// Makes sure that what the switch did not touch and what was healthy before still is.
-async fn still_healthy(host: &mut Host<'_>, trial: &Trial, new: &Bundle) -> Result<(), String> {
+/// Makes sure that what became healthy in earlier phases still is, and what was healthy before and was not touched.
+async fn still_healthy(host: &mut Host<'_>, trial: &Trial, new: &Bundle, earlier: Vec<Subject>) -> Result<(), String> {
     let untouched: BTreeSet<&UnitName> =
         trial.healthy.iter().filter(|unit| !trial.plan.action(unit).stops_processes()).collect();
-    let mut subjects = subjects(new, untouched);
+    let mut subjects = earlier;
+    let again: BTreeSet<UnitName> = subjects.iter().map(|subject| subject.unit.clone()).collect();
+    subjects.extend(host::subjects(new, untouched.into_iter().filter(|unit| !again.contains(*unit))));
     for probe in subjects.iter_mut().flat_map(|subject| subject.probes.values_mut()) {
-        // It runs for long: a failure counts.
+        // It has been healthy already: a failure counts.
         probe.start_period = Span::default();
     }
     let unhealthy = host.gate(&subjects, WITHOUT_PHASE).await;
@@ -118,10 +128,8 @@ pub async fn enter(
 
 /// Lets systemd forget earlier failures of what is about to start, so that no start limit is in the way.
 pub async fn reset_failed(host: &mut Host<'_>, plan: &Plan) {
-    for unit in plan.order.iter().filter(|unit| run_kind(plan.action(unit)).is_some()) {
-        // A unit that systemd has not loaded has no failure to forget.
-        let _ = host.manager.reset_failed(unit).await;
-    }
+    // A limit that is in the way all the same shows in the job.
+    let _ = host.manager.reset_failed(plan.order.iter().filter(|unit| run_kind(plan.action(unit)).is_some())).await;
 }
 
 /// Removes what only the generation before needed; the new one is proven, so nothing here fails the switch.

@@ -63,10 +63,8 @@ pub async fn uninstall(places: &Places, purge: bool) -> Result<Uninstalled, End>
     }
     host.manager.reload().await.map_err(End::not_written)?;
     let leaving = record.leaving.unwrap_or_default();
-    for unit in &leaving.running {
-        // One that failed would be remembered for ever.
-        let _ = host.manager.reset_failed(unit).await;
-    }
+    // One that failed would be remembered for ever.
+    let _ = host.manager.reset_failed(leaving.running.iter()).await;
     // What ran under its old definition before it was set aside runs under it again.
     let starts: Vec<Job> = jobs(&leaving.again, JobKind::Start);
     gone.kept.extend(host.run(&starts, STOPPING).await.map_err(End::not_written)?.failed);

@@ -51,7 +51,7 @@ async fn given(manager: &Manager, units: &[(&str, &str)]) {
     manager.reload().await.expect("a reload");
     for (unit, _) in units {
         if !unit.contains('@') {
-            manager.reset_failed(&name(unit)).await.expect("a reset");
+            manager.reset_failed([name(unit)].iter()).await.expect("a reset");
         }
     }
 }
@@ -149,7 +149,7 @@ fn states() {
         fs::write(format!("{UNITS}/main.service"), SLEEP).expect("a unit is written");
         let outdated = manager.outdated(&wanted).await.expect("properties");
         assert!(outdated.contains(&name("main.service")), "{outdated:?}");
-        assert_eq!(manager.reset_failed(&name("no.service")).await, Ok(()));
+        assert_eq!(manager.reset_failed([name("no.service")].iter()).await, Ok(()));
     });
 }
 

@@ -12,6 +12,7 @@ on_each_systemd! {
     a_start_that_takes_too_long_goes_back,
     a_service_that_is_restarted_for_ever_goes_back,
     a_service_that_ends_again_and_again_goes_back,
+    a_service_that_fails_after_its_phase_goes_back,
     a_phase_that_fails_half_way_goes_back,
     a_service_that_takes_its_dependants_along_goes_back,
     a_first_bundle_that_does_not_work_leaves_nothing_running,
@@ -90,6 +91,31 @@ fn a_service_that_ends_again_and_again_goes_back(release: &Release) {
         worker.exec.command = ["/opt/site/bin/worker", "--host", "127.0.0.1", "--port", "7021", "--behave", "load"],
         }, allow.C0260 = "on purpose" }"#;
     goes_back(release, change, &OTHERS, &["web.service", "restarted", "generation 1"]);
+}
+
+fn a_service_that_fails_after_its_phase_goes_back(release: &Release) {
+    // The queue is healthy when its phase ends, and what comes later breaks it.
+    let change = r#"{ services = {
+        queue.environment.SIZE = 2,
+        breaker = {
+            exec = {
+                command = ["/bin/sh", "-c", "umask 22; echo 503 >/srv/behave/queue"],
+                stop = ["/bin/sh", "-c", "umask 22; echo serve >/srv/behave/queue"],
+                type = 'oneshot,
+                remain_after_exit = true,
+            },
+            user = "root",
+            writable."/srv/behave" = true,
+            phase = "applications",
+        },
+    } }"#;
+    let first = site("{}");
+    let Some(host) = Site::running(release, &[&first]) else { return };
+    let before = host.runs(&first);
+    let ended = host.switch(&site(change), &[]).assert(8);
+    ended.says(&["queue.service", "503", "generation 1"]);
+    host.assert_runs(&first);
+    host.runs(&first).assert_untouched(&before, &["disk.service", "mistral.service", "phi.service", "web.service"]);
 }
 
 fn a_phase_that_fails_half_way_goes_back(release: &Release) {

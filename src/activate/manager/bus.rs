@@ -72,11 +72,6 @@ impl Call {
         Self::to(SYSTEMD, path, PROPERTIES, "Get", unit, &(interface, name))
     }
 
-    /// Makes a call that asks an object for all properties of an interface.
-    pub fn properties(path: &str, interface: &str, unit: Option<&UnitName>) -> Result<Self, BusError> {
-        Self::to(SYSTEMD, path, PROPERTIES, "GetAll", unit, &(interface,))
-    }
-
     pub fn to<B: Serialize + DynamicType>(
         destination: &str,
         path: &str,

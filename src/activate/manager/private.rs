@@ -22,6 +22,9 @@ const SENDER: &[u8] = b"org.freedesktop.systemd1";
 /// No message is longer than this (D-Bus specification, "Message Format").
 const LONGEST: usize = 128 << 20;
 
+/// How much is read at once at least: a few answers.
+const CHUNK: usize = 16 << 10;
+
 /// An authenticated connection to the private socket.
 #[derive(Debug)]
 pub(super) struct Private {
@@ -68,7 +71,7 @@ pub(super) struct Reader {
     half: OwnedReadHalf,
     /// What is not a whole message yet.
     raw: Vec<u8>,
-    /// Messages for zbus.
+    /// The message that zbus reads now.
     ready: Vec<u8>,
 }
 
@@ -76,16 +79,17 @@ pub(super) struct Reader {
 impl ReadHalf for Reader {
     async fn recvmsg(&mut self, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
         while self.ready.is_empty() {
-            while let Some(length) = length(&self.raw)?
-                && self.raw.len() >= length
-            {
-                let rest = self.raw.split_off(length);
-                let mut message = std::mem::replace(&mut self.raw, rest);
-                rename_sender(&mut message);
-                self.ready.append(&mut message);
-            }
-            if self.ready.is_empty() && self.half.read_buf(&mut self.raw).await? == 0 {
-                return Ok((0, Vec::new()));
+            match length(&self.raw)? {
+                Some(length) if self.raw.len() >= length => {
+                    self.ready.extend(self.raw.drain(..length));
+                    rename_sender(&mut self.ready);
+                }
+                _ => {
+                    self.raw.reserve(CHUNK);
+                    if self.half.read_buf(&mut self.raw).await? == 0 {
+                        return Ok((0, Vec::new()));
+                    }
+                }
             }
         }
         let count = buffer.len().min(self.ready.len());

@@ -1,9 +1,9 @@
 //! What systemd says about units: its list of units, and their properties.
 
 use serde::Deserialize;
-use serde::de::IntoDeserializer;
 use serde::de::value::{Error, StrDeserializer};
-use zbus::{DeserializeDict, Message, ObjectPath, OwnedObjectPath, Type, Variant};
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use zbus::{Message, ObjectPath, OwnedObjectPath, Type, as_variant};
 
 use super::bus::Call;
 use super::error::BusError;
@@ -33,63 +33,101 @@ pub(super) fn is_known(state: &UnitState) -> bool {
     state.load != LoadState::NotFound || state.active != ActiveState::Inactive || state.job
 }
 
-/// Properties of a unit of any kind.
-#[derive(Debug, Default, DeserializeDict, Type)]
-#[zbus(signature = "a{sv}", rename_all = "PascalCase")]
-pub(super) struct UnitProperties {
-    load_state: Option<String>,
-    active_state: Option<String>,
-    sub_state: Option<String>,
-    fragment_path: Option<String>,
-    drop_in_paths: Option<Vec<String>>,
-    #[zbus(rename = "InvocationID")]
-    invocation_id: Option<Vec<u8>>,
-    job: Option<(u32, OwnedObjectPath)>,
-    condition_result: Option<bool>,
-    condition_timestamp: Option<u64>,
-    required_by: Option<Vec<String>>,
-    requisite_of: Option<Vec<String>>,
-    bound_by: Option<Vec<String>>,
-    consists_of: Option<Vec<String>>,
-    requires: Option<Vec<String>>,
-    requisite: Option<Vec<String>>,
-    binds_to: Option<Vec<String>>,
+/// How much is asked about a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Whether and how it runs.
+    Run,
+    /// Its files and dependants as well.
+    All,
 }
 
-impl UnitProperties {
-    /// Returns the units that this one cannot start without.
-    pub fn needs(&self) -> impl Iterator<Item = UnitName> {
-        names([&self.requires, &self.requisite, &self.binds_to])
-    }
+/// What says whether a unit runs. The job comes first: one that ends between two answers is seen, or what it left is.
+const RUN: &[&str] = &["Job", "LoadState", "ActiveState", "SubState", "InvocationID"];
+const DEFINITION: &[&str] = &["FragmentPath", "DropInPaths", "RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf"];
 
-    /// Whether it was not started because a condition in its file does not hold. One that has left the memory since then
-    /// has not been asked.
-    pub fn is_skipped(&self) -> bool {
-        self.condition_result == Some(false) && self.condition_timestamp.is_some_and(|time| time > 0)
-    }
+/// Calls that ask about one unit, each with the property that it asks for.
+///
+/// They ask for single properties. For all of them at once systemd would look through folders for drop-ins that are not
+/// loaded, and read every file of the control group.
+#[derive(Debug)]
+pub(super) struct Query {
+    properties: Vec<&'static str>,
+    pub calls: Vec<Call>,
+}
 
-    fn state(self) -> UnitState {
-        let dependants = names([&self.required_by, &self.requisite_of, &self.bound_by, &self.consists_of]);
-        let invocation = self.invocation_id.unwrap_or_default();
-        UnitState {
-            load: load(self.load_state.as_deref().unwrap_or_default()),
-            active: active(self.active_state.as_deref().unwrap_or_default()),
-            dependants: dependants.collect(),
-            sub: self.sub_state.unwrap_or_default(),
-            invocation: invocation
-                .iter()
-                .any(|&byte| byte != 0)
-                .then(|| invocation.iter().map(|byte| format!("{byte:02x}")).collect()),
-            fragment: self.fragment_path.filter(|path| !path.is_empty()).map(Into::into),
-            drop_ins: self.drop_in_paths.unwrap_or_default().into_iter().map(Into::into).collect(),
-            job: self.job.is_some_and(|(id, _)| id != 0),
-            ..UnitState::default()
+impl Query {
+    /// Asks about a unit; systemd reads it from disk for that if it has to.
+    pub fn new(unit: &UnitName, depth: Depth) -> Result<Self, BusError> {
+        let path = object_path(unit);
+        let definition = if depth == Depth::All { DEFINITION } else { &[] };
+        let common = RUN.iter().chain(definition).map(|name| (UNIT, *name));
+        let own =
+            interface(unit.kind()).map(|interface| own_properties(unit.kind()).iter().map(move |it| (interface, *it)));
+        let (mut properties, mut calls) = (Vec::new(), Vec::new());
+        for (interface, name) in common.chain(own.into_iter().flatten()) {
+            calls.push(Call::property(&path, interface, name, Some(unit))?);
+            properties.push(name);
         }
+        Ok(Query { properties, calls })
+    }
+
+    /// Reads the replies; none when systemd knows nothing of the unit.
+    pub fn read(
+        &self,
+        replies: impl IntoIterator<Item = Result<Message, BusError>>,
+    ) -> Result<Option<UnitState>, BusError> {
+        let mut state = UnitState::default();
+        for (position, (property, reply)) in self.properties.iter().zip(replies).enumerate() {
+            match reply {
+                Err(error) if error.is_no_such_unit() && position == 0 => return Ok(None),
+                // A unit that cannot be used has no properties of its kind.
+                Err(_) if position >= RUN.len() => {}
+                reply => set(&mut state, property, &reply?),
+            }
+        }
+        Ok(Some(state))
     }
 }
 
-fn names<const N: usize>(lists: [&Option<Vec<String>>; N]) -> impl Iterator<Item = UnitName> {
-    lists.into_iter().flatten().flatten().filter_map(|name| UnitName::parse(name))
+fn set(state: &mut UnitState, property: &str, reply: &Message) {
+    match property {
+        "Job" => state.job = value::<(u32, OwnedObjectPath)>(reply).is_some_and(|(id, _)| id != 0),
+        "LoadState" => state.load = load(&text(reply)),
+        "ActiveState" => state.active = active(&text(reply)),
+        "SubState" => state.sub = text(reply),
+        "InvocationID" => {
+            let id: Vec<u8> = value(reply).unwrap_or_default();
+            let hex = || id.iter().map(|byte| format!("{byte:02x}")).collect();
+            state.invocation = id.iter().any(|&byte| byte != 0).then(hex);
+        }
+        "FragmentPath" => state.fragment = Some(text(reply)).filter(|path| !path.is_empty()).map(Into::into),
+        "DropInPaths" => state.drop_ins = strings(reply).into_iter().map(Into::into).collect(),
+        "RequiredBy" | "RequisiteOf" | "BoundBy" | "ConsistsOf" => state.dependants.extend(names(reply)),
+        "Result" => state.result = text(reply),
+        "MainPID" => state.main_pid = value(reply).unwrap_or_default(),
+        "NRestarts" => state.restarts = value(reply).unwrap_or_default(),
+        _ => {}
+    }
+}
+
+/// Returns what the reply to a question for a property says; none when it is of another type.
+pub(super) fn value<T: DeserializeOwned + Type>(reply: &Message) -> Option<T> {
+    reply.body().deserialize::<as_variant::Deserialize<'_, T>>().ok().map(|value| value.0)
+}
+
+/// Returns the word that is a property.
+pub(super) fn text(reply: &Message) -> String {
+    value(reply).unwrap_or_default()
+}
+
+fn strings(reply: &Message) -> Vec<String> {
+    value(reply).unwrap_or_default()
+}
+
+/// Returns the units that a property lists.
+pub(super) fn names(reply: &Message) -> Vec<UnitName> {
+    strings(reply).iter().filter_map(|name| UnitName::parse(name)).collect()
 }
 
 fn load(word: &str) -> LoadState {
@@ -106,48 +144,12 @@ fn parse<'w, T: Deserialize<'w>>(word: &'w str) -> Option<T> {
     T::deserialize(word).ok()
 }
 
-/// Returns the calls that ask for all about a unit; systemd reads the unit from disk for them if it has to.
-pub(super) fn calls(unit: &UnitName) -> Result<Vec<Call>, BusError> {
-    let path = object_path(unit);
-    let mut calls = vec![Call::properties(&path, UNIT, Some(unit))?];
-    // All properties of a service would have systemd read every file of its control group.
-    if let Some(interface) = interface(unit.kind()) {
-        for name in own_properties(unit.kind()) {
-            calls.push(Call::property(&path, interface, name, Some(unit))?);
-        }
-    }
-    Ok(calls)
-}
-
 fn own_properties(kind: UnitKind) -> &'static [&'static str] {
     match kind {
         UnitKind::Service => &["Result", "MainPID", "NRestarts"],
         UnitKind::Target | UnitKind::Slice | UnitKind::Device => &[],
         _ => &["Result"],
     }
-}
-
-/// Reads the replies to [`calls`]; none when systemd knows nothing of the unit.
-pub(super) fn read(calls: &[Call], replies: Vec<Result<Message, BusError>>) -> Result<Option<UnitState>, BusError> {
-    let mut replies = calls.iter().zip(replies);
-    let Some((call, reply)) = replies.next() else { return Ok(None) };
-    let body = match reply {
-        Err(error) if error.is_no_such_unit() => return Ok(None),
-        reply => reply?.body(),
-    };
-    let mut state = call.read::<UnitProperties>(&body)?.state();
-    for (position, (_, reply)) in replies.enumerate() {
-        // A unit that cannot be used has no properties of its kind.
-        let Ok(reply) = reply else { continue };
-        let body = reply.body();
-        match (position, body.deserialize::<Variant<'_>>()) {
-            (0, Ok(Variant::Str(result))) => state.result = result.to_string(),
-            (1, Ok(Variant::U32(id))) => state.main_pid = id,
-            (2, Ok(Variant::U32(count))) => state.restarts = count,
-            _ => {}
-        }
-    }
-    Ok(Some(state))
 }
 
 /// Returns the interface that units of this kind have beside the common one.

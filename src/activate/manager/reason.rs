@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use zbus::Variant;
+use zbus::Message;
 use zbus::as_variant::Deserialize;
 
 use super::bus::{Bus, Call};
 use super::jobs::{JobKind, JobResult};
 use super::ledger::Over;
-use super::properties::{self, UNIT, UnitProperties};
+use super::properties::{self, Depth, Query, UNIT, text, value};
 use crate::bundle::unit::{UnitKind, UnitName};
 use crate::plan::ActiveState;
 
@@ -35,7 +35,7 @@ pub(super) async fn of(bus: &Bus, over: &Over, failed: &BTreeSet<&UnitName>) -> 
     let starts = matches!(over.kind, JobKind::Start | JobKind::Restart);
     let said = |result, reason: &str| (result, reason.to_owned());
     match over.result.as_str() {
-        "done" if starts && unit_properties(bus, &over.unit).await.is_some_and(|unit| unit.is_skipped()) => {
+        "done" if starts && is_skipped(bus, &over.unit).await => {
             said(JobResult::Skipped, "a condition in its file does not hold")
         }
         "done" => said(JobResult::Done, ""),
@@ -55,8 +55,8 @@ pub(super) async fn of(bus: &Bus, over: &Over, failed: &BTreeSet<&UnitName>) -> 
 /// Returns what a unit is doing that has taken too long.
 pub(super) async fn of_delay(bus: &Bus, unit: &UnitName) -> String {
     let state = async {
-        let calls = properties::calls(unit).ok()?;
-        properties::read(&calls, bus.all(&calls).await.ok()?).ok()?
+        let query = Query::new(unit, Depth::Run).ok()?;
+        query.read(bus.all(&query.calls).await.ok()?).ok()?
     };
     match state.await {
         Some(state) if state.active == ActiveState::Activating => format!("it is still starting ({})", state.sub),
@@ -66,16 +66,26 @@ pub(super) async fn of_delay(bus: &Bus, unit: &UnitName) -> String {
     }
 }
 
-async fn unit_properties(bus: &Bus, unit: &UnitName) -> Option<UnitProperties> {
-    let call = Call::properties(&properties::object_path(unit), UNIT, Some(unit)).ok()?;
-    let body = bus.call(&call).await.ok()?.body();
-    call.read(&body).ok()
+/// Asks for a property of a unit.
+async fn property(bus: &Bus, unit: &UnitName, interface: &str, name: &str) -> Option<Message> {
+    let call = Call::property(&properties::object_path(unit), interface, name, Some(unit)).ok()?;
+    bus.call(&call).await.ok()
+}
+
+/// Whether a unit was not started because a condition in its file does not hold. One that has left the memory since then
+/// has not been asked.
+async fn is_skipped(bus: &Bus, unit: &UnitName) -> bool {
+    let holds = property(bus, unit, UNIT, "ConditionResult").await.and_then(|reply| value::<bool>(&reply));
+    holds == Some(false)
+        && property(bus, unit, UNIT, "ConditionTimestamp").await.and_then(|reply| value::<u64>(&reply)) > Some(0)
 }
 
 /// Returns which unit a unit needs in vain.
 async fn dependency(bus: &Bus, unit: &UnitName, failed: &BTreeSet<&UnitName>) -> String {
-    let needs: BTreeSet<UnitName> =
-        unit_properties(bus, unit).await.map(|properties| properties.needs().collect()).unwrap_or_default();
+    let mut needs = BTreeSet::new();
+    for name in ["Requires", "Requisite", "BindsTo"] {
+        needs.extend(property(bus, unit, UNIT, name).await.iter().flat_map(properties::names));
+    }
     if let Some(culprit) = needs.iter().find(|need| failed.contains(need)) {
         return format!("{culprit}, which it needs, did not start");
     }
@@ -89,14 +99,7 @@ async fn dependency(bus: &Bus, unit: &UnitName, failed: &BTreeSet<&UnitName>) ->
 }
 
 async fn word(bus: &Bus, unit: &UnitName, interface: &str, name: &str) -> String {
-    let Ok(call) = Call::property(&properties::object_path(unit), interface, name, Some(unit)) else {
-        return String::new();
-    };
-    let Ok(reply) = bus.call(&call).await else { return String::new() };
-    match reply.body().deserialize() {
-        Ok(Variant::Str(word)) => word.to_string(),
-        _ => String::new(),
-    }
+    property(bus, unit, interface, name).await.map(|reply| text(&reply)).unwrap_or_default()
 }
 
 /// Returns why a unit failed.

@@ -8,7 +8,7 @@ use zbus::{ObjectPath, Variant};
 use super::Manager;
 use super::bus::{Bus, Call, MANAGER, ROOT};
 use super::error::{BusError, BusErrorKind};
-use super::properties::{self, Row, UNIT};
+use super::properties::{self, Depth, Query, Row, UNIT};
 use crate::bundle::unit::UnitName;
 use crate::plan::{Snapshot, UnitState};
 
@@ -62,7 +62,7 @@ impl Manager {
         let instances: Vec<UnitName> = snapshot.units.keys().filter(instance).cloned().collect();
         let mut asked: BTreeSet<UnitName> = units.iter().cloned().chain(instances).collect();
         asked.retain(|unit| !unit.is_template());
-        for (unit, state) in self.bus.states(&asked).await? {
+        for (unit, state) in self.bus.states(&asked, Depth::All).await? {
             snapshot.units.insert(unit, state);
         }
         loop {
@@ -71,7 +71,7 @@ impl Manager {
             if unknown.is_empty() {
                 return Ok(());
             }
-            for (unit, state) in self.bus.states(&unknown).await? {
+            for (unit, state) in self.bus.states(&unknown, Depth::All).await? {
                 if state.active.is_up() {
                     snapshot.units.insert(unit, state);
                 }
@@ -80,9 +80,9 @@ impl Manager {
         }
     }
 
-    /// Returns all that is known about one unit now.
+    /// Returns whether and how a unit runs now; files and dependants are left out.
     pub async fn unit(&self, unit: &UnitName) -> Result<UnitState, BusError> {
-        Ok(self.bus.states(&BTreeSet::from([unit.clone()])).await?.remove(unit).unwrap_or_default())
+        Ok(self.bus.states(&BTreeSet::from([unit.clone()]), Depth::Run).await?.remove(unit).unwrap_or_default())
     }
 
     /// Returns those of the units whose files changed since systemd read them.
@@ -110,12 +110,17 @@ impl Manager {
         self.bus.call_within(&Call::manager("Reload", None, &())?, RELOAD).await.map(|_| ())
     }
 
-    /// Forgets that a unit failed; one that is not in memory has nothing to forget.
-    pub async fn reset_failed(&self, unit: &UnitName) -> Result<(), BusError> {
-        match self.bus.call(&Call::manager("ResetFailedUnit", Some(unit), &(unit.as_str(),))?).await {
-            Err(error) if !error.is_no_such_unit() => Err(error),
-            _ => Ok(()),
+    /// Forgets that units failed; one that is not in memory has nothing to forget.
+    pub async fn reset_failed(&self, units: impl Iterator<Item = &UnitName>) -> Result<(), BusError> {
+        let calls: Result<Vec<Call>, BusError> =
+            units.map(|unit| Call::manager("ResetFailedUnit", Some(unit), &(unit.as_str(),))).collect();
+        for reply in self.bus.all(&calls?).await? {
+            match reply {
+                Err(error) if !error.is_no_such_unit() => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 }
 
@@ -136,15 +141,20 @@ impl Bus {
         replies.map(path).collect()
     }
 
-    /// Returns all about units, without those that there is nothing to say about.
-    async fn states(&self, units: &BTreeSet<UnitName>) -> Result<BTreeMap<UnitName, UnitState>, BusError> {
-        let groups: Result<Vec<Vec<Call>>, BusError> = units.iter().map(properties::calls).collect();
-        let groups = groups?;
-        let mut replies = self.all(&groups.concat()).await?.into_iter();
+    /// Returns the states of units, without those that there is nothing to say about.
+    async fn states(
+        &self,
+        units: &BTreeSet<UnitName>,
+        depth: Depth,
+    ) -> Result<BTreeMap<UnitName, UnitState>, BusError> {
+        let queries: Result<Vec<Query>, BusError> = units.iter().map(|unit| Query::new(unit, depth)).collect();
+        let queries = queries?;
+        let calls: Vec<Call> = queries.iter().flat_map(|query| query.calls.iter().cloned()).collect();
+        let mut replies = self.all(&calls).await?.into_iter();
         let mut states = BTreeMap::new();
-        for (unit, calls) in units.iter().zip(&groups) {
-            let own = replies.by_ref().take(calls.len()).collect();
-            if let Some(state) = properties::read(calls, own)?.filter(properties::is_known) {
+        for (unit, query) in units.iter().zip(&queries) {
+            let own: Vec<_> = replies.by_ref().take(query.calls.len()).collect();
+            if let Some(state) = query.read(own)?.filter(properties::is_known) {
                 states.insert(unit.clone(), state);
             }
         }
