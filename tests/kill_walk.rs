@@ -132,13 +132,18 @@ fn broken() -> Arc<Bundle> {
     )
 }
 
-/// What was tried, for people.
+/// What was tried, for people: by blow, exit code, what the host runs, and where the blow struck.
 #[derive(Debug, Default)]
-struct Tally(BTreeMap<(Blow, Option<i32>, &'static str), Vec<Point>>);
+struct Tally(BTreeMap<(Blow, Option<i32>, &'static str, &'static str), Vec<Point>>);
 
 impl Tally {
-    fn add(&mut self, blow: Blow, ended: &Ended, outcome: &'static str, point: &Point) {
-        self.0.entry((blow, ended.code, outcome)).or_default().push(point.clone());
+    fn add(&mut self, blow: Blow, ended: &Ended, outcome: &'static str, struck: Struck, point: &Point) {
+        let place = match struck {
+            Struck::Here => "",
+            Struck::Elsewhere => ", struck at another call",
+            Struck::Nowhere => ", not struck",
+        };
+        self.0.entry((blow, ended.code, outcome, place)).or_default().push(point.clone());
     }
 
     /// Writes it past the test harness, which hides what passing tests print.
@@ -148,10 +153,11 @@ impl Tally {
             "walk: {what}, systemd {}: {points} points; {all} tried (CITADEL_WALK={}/{})\n",
             release.systemd, sample.every, sample.first
         );
-        for ((blow, code, outcome), points) in &self.0 {
-            text += &format!("walk:   {blow:?}: {} times exit code {code:?}, then {outcome}\n", points.len());
+        for ((blow, code, outcome, place), points) in &self.0 {
+            let code = code.map_or("none".to_owned(), |code| code.to_string());
+            text += &format!("walk:   {blow:?}: {} times exit code {code}, then {outcome}{place}\n", points.len());
             // The switch itself could not say how it ended.
-            for point in points.iter().filter(|_| *code == Some(9)) {
+            for point in points.iter().filter(|_| code == "9" || !place.is_empty()) {
                 text += &format!("walk:     {} number {}: {}\n", point.call, point.number, point.text);
             }
         }
@@ -166,10 +172,12 @@ fn strike(site: &mut Site, to: &Bundle, arguments: &[&str], point: &Point, blow:
         Blow::KillThenPowerCut => {
             // Forgotten with the power.
             site.host.run(&["systemctl", "mask", "--runtime", "citadel-recover.service"]);
-            let killed = site.switch_killed(to, arguments, point);
+            let (mut ended, struck) = site.switch_killed(to, &[arguments, &["--no-wait"]].concat(), point);
+            // Nobody waited for it.
+            ended.code = None;
             site.host.cut_power();
             site.host.boot();
-            killed
+            (ended, struck)
         }
         Blow::Error(error) => site.switch_with_error(to, arguments, point, error),
     }
@@ -187,10 +195,12 @@ impl Drop for Here<'_> {
     }
 }
 
-/// Returns the points that another run of the same switch has as well: how often it writes to sockets is not quite the same.
+/// Returns the points that another run of the same switch has as well: how often it speaks with systemd is not quite the
+/// same.
 fn in_both(points: Vec<Point>, again: &[Point]) -> Vec<Point> {
-    let again: BTreeSet<_> = again.iter().map(|point| (&point.call, point.number, point.is_on_disk)).collect();
-    points.into_iter().filter(|point| again.contains(&(&point.call, point.number, point.is_on_disk))).collect()
+    let key = |point: &Point| (point.call.clone(), point.number, point.in_thread, point.place.clone());
+    let again: BTreeSet<_> = again.iter().map(key).collect();
+    points.into_iter().filter(|point| point.in_thread || again.contains(&key(point))).collect()
 }
 
 /// What to try: each point with each blow that makes sense there.
@@ -207,21 +217,31 @@ fn there_and_back(release: &Release, blows: &[Blow]) {
     let (sides, sample) = ([old(), new()], Sample::wanted());
     let Some(mut site) = Site::running(release, &[&sides[0], &sides[1]]) else { return };
     site.prepare_interruptions();
-    let list = |site: &Site| [site.list_points(&sides[1], &[], 0), site.list_points(&sides[0], &[], 0)];
-    let ([there, back], [there_again, back_again]) = (list(&site), list(&site));
-    let points = [in_both(there, &there_again), in_both(back, &back_again)];
+    let list = |site: &Site, at: usize| {
+        let (from, to) = (&sides[at], &sides[1 - at]);
+        let again = || {
+            site.switch(from, &[]).assert(0);
+            site.forget_generations();
+        };
+        site.forget_generations();
+        let points = in_both(site.list_points(to, &[], 0, &again), &site.list_points(to, &[], 0, &again));
+        site.switch(to, &[]).assert(0);
+        points
+    };
+    let points = [list(&site, 0), list(&site, 1)];
     let mut todo = points.each_ref().map(|points| todo(points, blows, sample).into_iter());
     let (mut tally, mut at) = (Tally::default(), 0);
     while todo.iter().any(|rest| rest.len() > 0) {
         let (from, to) = (&sides[at], &sides[1 - at]);
         if let Some((point, blow)) = todo[at].next() {
             let _here = Here(&point, blow);
+            site.forget_generations();
             let (ended, struck) = strike(&mut site, to, &[], &point, blow);
             let is_new = std::ptr::eq(site.assert_runs_one_of(&[from, to]), &raw const **to);
             assert!(is_new || ended.code != Some(0), "it says that it is done:\n{ended:?}");
             assert!(!is_new || ended.code != Some(8), "it says that it went back:\n{ended:?}");
             let outcome = if is_new { "new" } else { "old" };
-            tally.add(blow, &ended, if struck == Struck::Yes { outcome } else { "not struck" }, &point);
+            tally.add(blow, &ended, outcome, struck, &point);
         }
         site.switch(to, &[]).assert(0);
         site.assert_runs(to);
@@ -235,20 +255,31 @@ fn on_the_way_back(release: &Release, blows: &[Blow]) {
     let (sides, broken, sample) = ([old(), new()], broken(), Sample::wanted());
     let Some(mut site) = Site::running(release, &[&sides[0], &sides[1]]) else { return };
     site.prepare_interruptions();
-    let points = in_both(site.list_points(&broken, &[], 8), &site.list_points(&broken, &[], 8));
-    site.assert_runs(&sides[0]);
-    let (mut tally, mut at) = (Tally::default(), 0);
-    for (point, blow) in todo(&points, blows, sample) {
-        let _here = Here(&point, blow);
-        let (ended, struck) = strike(&mut site, &broken, &[], &point, blow);
+    let list = |at: usize| {
+        let again = || site.forget_generations();
+        again();
+        let points = in_both(site.list_points(&broken, &[], 8, &again), &site.list_points(&broken, &[], 8, &again));
         site.assert_runs(&sides[at]);
-        assert_ne!(ended.code, Some(0), "it says that it is done:\n{ended:?}");
-        tally.add(blow, &ended, if struck == Struck::Yes { "old" } else { "not struck" }, &point);
+        site.switch(&sides[1 - at], &[]).assert(0);
+        points
+    };
+    let points = [list(0), list(1)];
+    let mut todo = points.each_ref().map(|points| todo(points, blows, sample).into_iter());
+    let (mut tally, mut at) = (Tally::default(), 0);
+    while todo.iter().any(|rest| rest.len() > 0) {
+        if let Some((point, blow)) = todo[at].next() {
+            let _here = Here(&point, blow);
+            site.forget_generations();
+            let (ended, struck) = strike(&mut site, &broken, &[], &point, blow);
+            site.assert_runs(&sides[at]);
+            assert_ne!(ended.code, Some(0), "it says that it is done:\n{ended:?}");
+            tally.add(blow, &ended, "old", struck, &point);
+        }
         at = 1 - at;
         site.switch(&sides[at], &[]).assert(0);
         site.assert_runs(&sides[at]);
     }
-    tally.report("on the way back", release, points.len(), sample);
+    tally.report("on the way back", release, points.iter().map(Vec::len).sum(), sample);
 }
 
 /// Interrupts the first switch of a host, on which others have a unit and a file of the same names.
@@ -263,11 +294,7 @@ fn the_first_switch(release: &Release, blows: &[Blow]) {
     site.host.run(&["systemctl", "enable", "--now", "web.service"]);
     site.prepare_interruptions();
     site.activate(&["install"]).assert(0);
-    let list = || {
-        let points = site.list_points(&bundle, &["--adopt"], 0);
-        site.activate(&["uninstall"]).assert(0);
-        points
-    };
+    let list = || site.list_points(&bundle, &["--adopt"], 0, &|| _ = site.activate(&["uninstall"]).assert(0));
     let points = in_both(list(), &list());
     let mut tally = Tally::default();
     for (point, blow) in todo(&points, blows, sample) {
@@ -282,7 +309,7 @@ fn the_first_switch(release: &Release, blows: &[Blow]) {
             assert_ne!(ended.code, Some(0), "it says that it is done:\n{ended:?}");
         }
         let outcome = if is_new { "new" } else { "old" };
-        tally.add(blow, &ended, if struck == Struck::Yes { outcome } else { "not struck" }, &point);
+        tally.add(blow, &ended, outcome, struck, &point);
         site.switch(&bundle, &["--adopt"]).assert(0);
         site.assert_runs(&bundle);
         site.activate(&["uninstall"]).assert(0);

@@ -6,14 +6,24 @@
 use std::fs;
 
 use crate::host::bundle::Bundle;
-use crate::points::{CALLS, Point, points};
+use crate::points::{CALLS, Point, last_place, points, points_in_threads};
 use crate::site::{Ended, PROGRAM, Site};
 
 /// Puts `strace` in front of the worker, with the options in /srv/walk/options; without this file it runs as ever.
 const WRAPPER: &str = r#"#!/bin/sh
 options=$(cat /srv/walk/options 2>/dev/null) || exec PROGRAM "$@"
 rm /srv/walk/options
-exec strace -y -o /srv/walk/trace -e trace=CALLS $options PROGRAM "$@"
+exec strace -y -s 300 -o /srv/walk/trace -e trace=CALLS $options PROGRAM "$@"
+"#;
+
+/// Deletes all generations but the current one, with the files that only they use, so that each switch writes what the
+/// first one wrote.
+const FORGET: &str = r#"
+current=$(basename "$(readlink /etc/citadel/current)")
+for generation in $(ls /etc/citadel/generations 2>/dev/null); do
+    [ "$generation" = "$current" ] || PROGRAM generations delete "$generation"
+done
+PROGRAM generations gc
 "#;
 
 const DROP_IN: &str = "[Service]\nBindReadOnlyPaths=/srv/walk/wrapper:/usr/local/bin/citadel-activate\n";
@@ -22,9 +32,11 @@ const DROP_IN: &str = "[Service]\nBindReadOnlyPaths=/srv/walk/wrapper:/usr/local
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Struck {
     /// At the call.
-    Yes,
-    /// It never came to the call, because it made fewer of them than the switch that they were counted in.
-    No,
+    Here,
+    /// At another call of the same name: it made one more or less of them than the switch that they were counted in.
+    Elsewhere,
+    /// It never came to the call.
+    Nowhere,
 }
 
 impl Site {
@@ -38,19 +50,27 @@ impl Site {
         self.host.systemctl(&["daemon-reload"]);
     }
 
-    /// Switches to a bundle, and returns the calls that changed something.
-    pub fn list_points(&self, bundle: &Bundle, arguments: &[&str], code: i32) -> Vec<Point> {
+    /// Switches to a bundle, and returns the calls that changed something; all but those of its first thread are last.
+    pub fn list_points(&self, bundle: &Bundle, arguments: &[&str], code: i32, again: &dyn Fn()) -> Vec<Point> {
         self.trace(bundle, arguments, "").assert(code);
-        let points = points(&self.trace_text());
-        assert!(points.len() > 20, "a switch needs more than these: {points:#?}");
-        points
+        let mut found = points(&self.trace_text());
+        assert!(found.len() > 20, "a switch needs more than these: {found:#?}");
+        again();
+        self.trace(bundle, arguments, "-f").assert(code);
+        found.extend(points_in_threads(&self.trace_text()));
+        again();
+        found
     }
 
     /// Switches to a bundle and kills the worker just before a call.
     pub fn switch_killed(&self, bundle: &Bundle, arguments: &[&str], point: &Point) -> (Ended, Struck) {
-        let options = format!("-e inject={}:signal=SIGKILL:when={}", point.call, point.number);
-        let ended = self.trace(bundle, arguments, &options);
-        let struck = if self.trace_text().contains("+++ killed by SIGKILL +++") { Struck::Yes } else { Struck::No };
+        let ended = self.trace(bundle, arguments, &inject(point, "signal=SIGKILL"));
+        let trace = self.trace_text();
+        let struck = match last_place(&trace) {
+            _ if !trace.contains("+++ killed by SIGKILL +++") => Struck::Nowhere,
+            Some((call, place)) if call == point.call && place == point.place || point.in_thread => Struck::Here,
+            _ => Struck::Elsewhere,
+        };
         (ended, struck)
     }
 
@@ -62,11 +82,19 @@ impl Site {
         point: &Point,
         error: &str,
     ) -> (Ended, Struck) {
-        let options = format!("-e inject={}:error={error}:when={}", point.call, point.number);
-        let ended = self.trace(bundle, arguments, &options);
-        let on_disk = |line: &str| line.ends_with("(INJECTED)") && points(line).iter().any(|point| point.is_on_disk);
-        let struck = if self.trace_text().lines().any(on_disk) { Struck::Yes } else { Struck::No };
+        let ended = self.trace(bundle, arguments, &inject(point, &format!("error={error}")));
+        let trace = self.trace_text();
+        let struck = match trace.lines().find(|line| line.ends_with("(INJECTED)")).and_then(last_place) {
+            None => Struck::Nowhere,
+            Some((_, place)) if place == point.place || point.in_thread => Struck::Here,
+            Some(_) => Struck::Elsewhere,
+        };
         (ended, struck)
+    }
+
+    /// Makes the host forget generations that it does not run.
+    pub fn forget_generations(&self) {
+        self.host.run(&["sh", "-c", &FORGET.replace("PROGRAM", PROGRAM)]);
     }
 
     fn trace(&self, bundle: &Bundle, arguments: &[&str], options: &str) -> Ended {
@@ -85,4 +113,10 @@ impl Site {
     fn trace_text(&self) -> String {
         fs::read_to_string(self.host.path("/srv/walk/trace")).unwrap_or_default()
     }
+}
+
+/// Returns the options for `strace` that do something at a point.
+fn inject(point: &Point, what: &str) -> String {
+    let follow = if point.in_thread { "-f " } else { "" };
+    format!("{follow}-e inject={}:{what}:when={}", point.call, point.number)
 }
