@@ -8,6 +8,8 @@
 #![cfg(feature = "compiler")]
 #![allow(clippy::expect_used, clippy::panic)]
 
+#[path = "kill_walk/durable.rs"]
+mod durable;
 #[allow(dead_code, reason = "tests/boot.rs uses the rest")]
 mod host;
 #[path = "kill_walk/interrupted.rs"]

@@ -5,6 +5,7 @@
 
 use std::fs;
 
+use crate::durable::unsynced;
 use crate::host::bundle::Bundle;
 use crate::points::{CALLS, Point, last_place, points, points_in_threads};
 use crate::site::{Ended, PROGRAM, Site};
@@ -50,13 +51,16 @@ impl Site {
         self.host.systemctl(&["daemon-reload"]);
     }
 
-    /// Switches to a bundle, and returns the calls that changed something; all but those of its first thread are last.
+    /// Switches to a bundle, and returns the calls that changed something; those of other threads than the first
+    /// come last. Fails when what a commit relies on was not on disk before it.
     pub fn list_points(&self, bundle: &Bundle, arguments: &[&str], code: i32, again: &dyn Fn()) -> Vec<Point> {
         self.trace(bundle, arguments, "").assert(code);
         let mut found = points(&self.trace_text());
         assert!(found.len() > 20, "a switch needs more than these: {found:#?}");
         again();
         self.trace(bundle, arguments, "-f").assert(code);
+        let unsynced = unsynced(&self.trace_text());
+        assert!(unsynced.is_empty(), "a power cut could lose these:\n{}", unsynced.join("\n"));
         found.extend(points_in_threads(&self.trace_text()));
         again();
         found

@@ -39,7 +39,7 @@ pub struct Point {
 }
 
 /// A line of a trace: the thread, the call, and its arguments.
-fn parse(line: &str) -> Option<(&str, &str, &str)> {
+pub fn parse(line: &str) -> Option<(&str, &str, &str)> {
     let (head, arguments) = line.split_once('(')?;
     match head.split_once(' ') {
         Some((thread, call)) => Some((thread, call.trim_start(), arguments)),

@@ -84,11 +84,9 @@ fn starts(action: Action) -> bool {
 /// Those that something needs which ran before, or which a client woke up, are not among them.
 pub fn surplus(from: Option<&Bundle>, before: &Snapshot, now: &Snapshot, plans: &[&Plan]) -> Vec<UnitName> {
     let units = Units::new(from, before.units.keys().chain(now.units.keys()));
-    let up = || now.units.iter().filter(|(_, state)| state.active.is_up());
-    let mut found: BTreeSet<&UnitName> = up()
-        .map(|(unit, _)| unit)
-        .filter(|unit| !before.is_up(unit) && plans.iter().any(|plan| plan.action(unit) >= Action::Start))
-        .collect();
+    let moved = moved(&units, plans);
+    let up = now.units.iter().filter(|(_, state)| state.active.is_up()).map(|(unit, _)| unit);
+    let mut found: BTreeSet<&UnitName> = up.filter(|unit| !before.is_up(unit) && moved.contains(unit)).collect();
     loop {
         let needed: BTreeSet<&UnitName> = found
             .iter()
@@ -103,4 +101,19 @@ pub fn surplus(from: Option<&Bundle>, before: &Snapshot, now: &Snapshot, plans: 
         }
         found.retain(|unit| !needed.contains(unit));
     }
+}
+
+/// Returns what plans started or stopped, and what those bring along when something starts them: a plan that stops a unit
+/// does not say what comes with it should another one start it again.
+fn moved<'p>(units: &'p Units<'_>, plans: &[&'p Plan]) -> BTreeSet<&'p UnitName> {
+    let steps = plans.iter().flat_map(|plan| &plan.steps);
+    let mut new: Vec<&UnitName> =
+        steps.filter(|(_, step)| step.action >= Action::Start).map(|(unit, _)| unit).collect();
+    let mut moved = BTreeSet::new();
+    while let Some(unit) = new.pop() {
+        if moved.insert(unit) {
+            new.extend(units.get(unit).into_iter().flat_map(|unit| unit.relations.pulls_in()));
+        }
+    }
+    moved
 }
