@@ -70,6 +70,9 @@ proptest! {
         prop_assert!(!drawn.contains("NaN") && !drawn.contains("inf"));
         prop_assert_eq!(&drawn, &graph.svg());
         prop_assert_eq!(graph.dot().matches(" -> ").count(), graph.edges.len());
-        prop_assert_eq!(graph.mermaid().matches("n").count() > 0, true);
+        let mermaid = graph.mermaid();
+        let boxes = mermaid.lines().filter(|line| line.trim_start().starts_with('n') && line.ends_with("\"]")).count();
+        let arrows = mermaid.lines().filter(|line| line.contains("--> n") || line.contains("==> n")).count();
+        prop_assert_eq!((boxes, arrows), (nodes, graph.edges.len()));
     }
 }
