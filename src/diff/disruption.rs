@@ -7,7 +7,7 @@ use super::units;
 use crate::bundle::Bundle;
 use crate::bundle::quantity::Span;
 use crate::bundle::unit::{UnitFile, UnitName};
-use crate::plan::{self, Action, Plan, Snapshot, Step};
+use crate::plan::{self, Action, Plan, Reason, Snapshot};
 
 /// Returns the plan for a host of which nothing is known: everything that is wanted at boot runs.
 ///
@@ -19,37 +19,46 @@ pub fn predicted(old: Option<&Bundle>, new: &Bundle) -> Plan {
 /// What is known of earlier starts: by unit, how many seconds the last one took.
 pub type LastStarts = BTreeMap<String, u64>;
 
-/// Returns the steps of a plan with what they cost.
-pub fn describe(plan: &Plan, old: &Bundle, new: &Bundle, last: &LastStarts) -> Disruption {
-    let acting: BTreeSet<&UnitName> = plan.order.iter().collect();
-    let steps = plan.order.iter().filter_map(|unit| {
-        let step = plan.steps.get(unit)?;
-        let entry = entry(new, unit).or_else(|| entry(old, unit));
-        Some(PlannedUnit {
-            unit: unit.clone(),
-            service: entry.and_then(|entry| entry.service.clone()),
-            step: step_of(unit, step, new, last, &acting),
+/// A plan, and what tells the cost of its steps.
+pub struct Costs<'a> {
+    plan: &'a Plan,
+    old: &'a Bundle,
+    new: &'a Bundle,
+    last: &'a LastStarts,
+    /// The units that are acted on.
+    acting: BTreeSet<&'a UnitName>,
+}
+
+impl<'a> Costs<'a> {
+    pub fn new(plan: &'a Plan, old: &'a Bundle, new: &'a Bundle, last: &'a LastStarts) -> Self {
+        Costs { plan, old, new, last, acting: plan.order.iter().collect() }
+    }
+
+    /// Returns the steps that act on a unit, in their order.
+    pub fn all(&self) -> Disruption {
+        let steps = self.plan.order.iter().filter_map(|unit| {
+            let entry = entry(self.new, unit).or_else(|| entry(self.old, unit));
+            let service = entry.and_then(|entry| entry.service.clone());
+            Some(PlannedUnit { unit: unit.clone(), service, step: self.of(unit)? })
+        });
+        Disruption { steps: steps.collect(), phases: self.plan.phases.clone() }
+    }
+
+    /// Returns what the plan says of one unit.
+    pub fn of(&self, unit: &UnitName) -> Option<Planned> {
+        let step = self.plan.steps.get(unit)?;
+        let begins = matches!(step.action, Action::Start | Action::Restart | Action::StopStart);
+        let entry = entry(self.new, unit).filter(|_| begins);
+        let file = entry.and_then(|entry| units::read(units::content(self.new, entry)));
+        let why = |reason: &Reason| Why { words: reason.to_string(), reason: reason.clone() };
+        Some(Planned {
+            action: step.action,
+            reasons: step.reasons.iter().map(why).collect(),
+            phase: step.phase.clone(),
+            waits_for: file.as_ref().map(|file| waits_for(unit, file, &self.acting)).unwrap_or_default(),
+            last_start_seconds: self.last.get(unit.as_str()).copied().filter(|_| begins),
+            start_timeout_seconds: file.as_ref().and_then(start_timeout),
         })
-    });
-    Disruption { steps: steps.collect(), phases: plan.phases.clone() }
-}
-
-/// Returns what a plan says of one unit.
-pub fn of_unit(plan: &Plan, unit: &UnitName, new: &Bundle, last: &LastStarts) -> Option<Planned> {
-    let acting: BTreeSet<&UnitName> = plan.order.iter().collect();
-    plan.steps.get(unit).map(|step| step_of(unit, step, new, last, &acting))
-}
-
-fn step_of(unit: &UnitName, step: &Step, new: &Bundle, last: &LastStarts, acting: &BTreeSet<&UnitName>) -> Planned {
-    let begins = matches!(step.action, Action::Start | Action::Restart | Action::StopStart);
-    let file = entry(new, unit).and_then(|entry| units::read(units::content(new, entry))).filter(|_| begins);
-    Planned {
-        action: step.action,
-        reasons: step.reasons.iter().map(|reason| Why { words: reason.to_string(), reason: reason.clone() }).collect(),
-        phase: step.phase.clone(),
-        waits_for: file.as_ref().map(|file| waits_for(unit, file, acting)).unwrap_or_default(),
-        last_start_seconds: last.get(unit.as_str()).copied().filter(|_| begins),
-        start_timeout_seconds: file.as_ref().and_then(start_timeout),
     }
 }
 
@@ -66,5 +75,7 @@ fn waits_for(unit: &UnitName, file: &UnitFile, acting: &BTreeSet<&UnitName>) -> 
 
 fn start_timeout(file: &UnitFile) -> Option<u64> {
     let span = |key: &str| file.value("Service", key).and_then(Span::parse);
-    span("TimeoutStartSec").or_else(|| span("TimeoutSec")).map(Span::as_secs_ceil)
+    let seconds = span("TimeoutStartSec").or_else(|| span("TimeoutSec")).map(Span::as_secs_ceil);
+    // With 0 there is no limit.
+    seconds.filter(|seconds| *seconds > 0)
 }

@@ -32,6 +32,7 @@ use serde_json::Value;
 pub use self::disruption::{LastStarts, predicted};
 pub use self::model::Diff;
 
+use self::disruption::Costs;
 use self::model::{Change, Exposure, Input, Security, Side, State};
 use self::profile::Profile;
 use self::rename::Renames;
@@ -69,11 +70,11 @@ impl Diff {
             bundle: version.bundle.map(Bundle::digest),
         };
         let mut diff = compare(&old_bundle, &new_bundle, known.exposure);
+        let costs = Costs::new(plan, &old_bundle, &new_bundle, &known.last_starts);
         for unit in &mut diff.units {
-            let name = UnitName::parse(&unit.name);
-            unit.step = name.and_then(|name| disruption::of_unit(plan, &name, &new_bundle, &known.last_starts));
+            unit.step = UnitName::parse(&unit.name).and_then(|name| costs.of(&name));
         }
-        diff.plan = disruption::describe(plan, &old_bundle, &new_bundle, &known.last_starts);
+        diff.plan = costs.all();
         Diff { old: side(old), new: side(new), ..diff }
     }
 }
