@@ -1,11 +1,14 @@
 //! How an entry of the history comes about, and how people see it.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use super::Generation;
 use super::history::{Entry, Kind, acted_on};
 use super::progress::Outcome;
 use crate::bundle::Bundle;
+use crate::bundle::unit::UnitName;
 use crate::plan::Plan;
 
 impl Entry {
@@ -23,6 +26,7 @@ impl Entry {
             outcome: Outcome::Broken,
             seconds: 0.0,
             units: Default::default(),
+            starts: Default::default(),
             message: String::new(),
         }
     }
@@ -36,12 +40,22 @@ impl Entry {
         self.units = acted_on(plan);
     }
 
+    /// Adds how long each unit that was started took until it was ready, to the millisecond.
+    pub fn started(&mut self, starts: &BTreeMap<UnitName, Duration>) {
+        let seconds = |start: &Duration| start.as_millis() as f64 / 1000.0;
+        self.starts = starts.iter().map(|(unit, start)| (unit.clone(), seconds(start))).collect();
+    }
+
     /// Returns everything about the entry.
     pub fn details(&self) -> String {
         let mut text = format!("{self}\n");
         for (unit, action) in &self.units {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {:<20}  {unit}", action.words());
+            let _ = write!(text, "  {:<20}  {unit}", action.words());
+            let _ = match self.starts.get(unit) {
+                Some(seconds) => writeln!(text, ", ready after {seconds:.1} s"),
+                None => writeln!(text),
+            };
         }
         if !self.message.is_empty() {
             let _ = writeln!(text, "\n{}", self.message);

@@ -45,6 +45,9 @@ pub struct Entry {
     /// What was done to the units that something was done to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub units: BTreeMap<UnitName, Action>,
+    /// How many seconds each unit that was started took until it was ready. Entries of earlier versions have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub starts: BTreeMap<UnitName, f64>,
     /// What is worth knowing, in a sentence or a paragraph.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
@@ -68,6 +71,11 @@ pub enum Kind {
 pub fn acted_on(plan: &Plan) -> BTreeMap<UnitName, Action> {
     let acting = plan.steps.iter().filter(|(_, step)| step.action != Action::Nothing);
     acting.map(|(unit, step)| (unit.clone(), step.action)).collect()
+}
+
+/// Returns how many seconds the last start of each unit took that any of the entries knows of.
+pub fn last_starts(entries: &[Entry]) -> BTreeMap<&UnitName, f64> {
+    entries.iter().flat_map(|entry| &entry.starts).map(|(unit, seconds)| (unit, *seconds)).collect()
 }
 
 const FOLDER: &str = "/var/lib/citadel";
@@ -166,6 +174,7 @@ mod tests {
             outcome: Outcome::Done,
             seconds: 1.5,
             units: [(UnitName::parse("a.service").unwrap(), Action::Start)].into(),
+            starts: [(UnitName::parse("a.service").unwrap(), 1.25)].into(),
             message: "line\nbreak".to_owned(),
         }
     }
@@ -177,6 +186,25 @@ mod tests {
         append(&places, &entry("1")).unwrap();
         append(&places, &entry("2")).unwrap();
         assert_eq!(read(&places).unwrap(), [entry("1"), entry("2")]);
+    }
+
+    #[test]
+    fn the_last_start_of_a_unit_counts() {
+        let unit = |name: &str| UnitName::parse(name).unwrap();
+        let with = |starts: &[(&str, f64)]| Entry {
+            starts: starts.iter().map(|(name, seconds)| (unit(name), *seconds)).collect(),
+            ..entry("1")
+        };
+        let entries = [with(&[("a.service", 1.0), ("b.service", 2.0)]), with(&[("a.service", 420.0)]), with(&[])];
+        let (a, b) = (unit("a.service"), unit("b.service"));
+        assert_eq!(last_starts(&entries), [(&a, 420.0), (&b, 2.0)].into());
+    }
+
+    #[test]
+    fn entries_of_earlier_versions_are_read() {
+        let line = br#"{"id":"1","at":"2026-01-01T00:00:00Z","by":"alice","kind":"switch","from":1,"to":2,"outcome":"done","seconds":3.5,"units":{"a.service":"restart"}}"#;
+        let entries = parse(line);
+        assert_eq!((entries.len(), entries[0].units.len(), entries[0].starts.len()), (1, 1, 0));
     }
 
     #[test]

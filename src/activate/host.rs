@@ -1,6 +1,6 @@
 //! The running host while it is changed: what systemd says and does, and what probes say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::log::Log;
@@ -18,6 +18,9 @@ pub struct Host<'a> {
     pub places: &'a Places,
     pub manager: Manager,
     pub log: &'a mut Option<Log>,
+    /// How long each unit that was started took until it was ready: its own start, and what its probes were waited for
+    /// after that.
+    pub starts: BTreeMap<UnitName, Duration>,
 }
 
 /// What became of jobs that did not simply succeed.
@@ -87,7 +90,11 @@ fn subject(bundle: &Bundle, unit: &UnitName) -> Option<Subject> {
     Subject::new(unit.clone(), entry, &file).ok()
 }
 
-impl Host<'_> {
+impl<'a> Host<'a> {
+    pub fn new(places: &'a Places, manager: Manager, log: &'a mut Option<Log>) -> Self {
+        Host { places, manager, log, starts: BTreeMap::new() }
+    }
+
     /// Connects to systemd anew: it may have been executed anew itself since, and then the old connection is dead.
     pub async fn reconnect(&mut self) -> Result<(), BusError> {
         self.manager = Manager::connect().await?;
@@ -135,6 +142,8 @@ impl Host<'_> {
                 ran.failed.push(format!("{unit}: {outcome}"));
             } else if outcome.result == JobResult::Skipped {
                 ran.skipped.insert(unit);
+            } else if let Some(start) = outcome.start {
+                self.starts.insert(unit, start);
             }
         }
         Ok(ran)
@@ -161,12 +170,20 @@ impl Host<'_> {
             self.manager = manager;
             verdicts = health::gate(subjects, &self.manager, Some(deadline), &mut observe).await;
         }
-        let unhealthy = |(unit, verdict): (UnitName, Verdict)| match verdict {
-            Verdict::Unhealthy(why @ Why::Probe { .. }) => Some(format!("{unit} is not healthy: {why}")),
-            Verdict::Unhealthy(why) => Some(format!("{unit} {why}")),
-            Verdict::Healthy { .. } | Verdict::Undecided { .. } => None,
-        };
-        verdicts.into_iter().filter_map(unhealthy).collect()
+        let mut unhealthy = Vec::new();
+        for (unit, verdict) in verdicts {
+            match verdict {
+                Verdict::Unhealthy(why @ Why::Probe { .. }) => unhealthy.push(format!("{unit} is not healthy: {why}")),
+                Verdict::Unhealthy(why) => unhealthy.push(format!("{unit} {why}")),
+                Verdict::Healthy { after } => {
+                    if let Some(start) = self.starts.get_mut(&unit) {
+                        *start += after;
+                    }
+                }
+                Verdict::Undecided { .. } => {}
+            }
+        }
+        unhealthy
     }
 }
 

@@ -105,7 +105,7 @@ async fn decide(places: &Places, mut trial: Trial, moment: Moment, log: &mut Opt
             Err(error) => broken(&error),
         });
     }
-    let host = Host { places, manager, log };
+    let host = Host::new(places, manager, log);
     match (trial.stage, moment) {
         (Stage::Booting, Moment::Booted) => Some(judge_boot(host, trial).await),
         // Another switch has begun since the boot.

@@ -109,7 +109,7 @@ async fn carry_out(
     let profile = Some(prospect.new.manifest.profile.clone());
     say(log, &Event::Begun { id: request.id.clone(), from: prospect.from, to: Some(to), profile });
     say(log, &Event::Planned { plan: prospect.plan.clone() });
-    let mut host = Host { places, manager, log };
+    let mut host = Host::new(places, manager, log);
     let healthy = match request.next_boot {
         true => Default::default(),
         false => host.healthy(prospect.old.as_ref(), &prospect.before).await,
@@ -146,7 +146,7 @@ async fn carry_out(
         tried = try_out(&mut host, &trial, old.as_ref(), &new) => tried,
         () = signals.any() => Err("it was told to stop".to_owned()),
     };
-    match tried {
+    let end = match tried {
         Ok(()) => {
             apply::tidy(&mut host, &trial, &new).await;
             Ok(End::new(Outcome::Done, format!("generation {to} runs and is healthy")))
@@ -155,7 +155,9 @@ async fn carry_out(
             say(host.log, &Event::Failed { message: failure.clone() });
             Err(rollback::roll_back(&mut host, trial, old.as_ref(), Some(&new), &failure).await)
         }
-    }
+    };
+    entry.started(&host.starts);
+    end
 }
 
 /// Applies the new generation, waits until it is proven, and makes that final.

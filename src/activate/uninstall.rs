@@ -52,7 +52,7 @@ pub async fn uninstall(places: &Places, purge: bool) -> Result<Uninstalled, End>
         );
         End::new(Outcome::NotWritten, message)
     })?;
-    let mut host = Host { places, manager, log: &mut log };
+    let mut host = Host::new(places, manager, &mut log);
     if let Some((generation, bundle)) = generation.zip(bundle.as_ref()) {
         stop(&mut host, generation, bundle).await?;
     }

@@ -43,6 +43,8 @@ pub struct JobOutcome {
     pub reason: String,
     /// From the moment that it was queued.
     pub took: Duration,
+    /// How long the unit itself took to start, without what it waited for; none unless a start is done.
+    pub start: Option<Duration>,
 }
 
 /// The result of a job.

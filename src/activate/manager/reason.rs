@@ -1,6 +1,7 @@
 //! Why a job ended as it did, for people.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use zbus::Message;
 use zbus::as_variant::Deserialize;
@@ -30,14 +31,26 @@ const EXITED: i32 = 1;
 const KILLED: i32 = 2;
 const DUMPED: i32 = 3;
 
+/// What the end of a job means.
+#[derive(Debug)]
+pub(super) struct Meaning {
+    pub result: JobResult,
+    /// Why, for people; empty when it is done.
+    pub reason: String,
+    /// How long the unit itself took to start, after a start that is done.
+    pub start: Option<Duration>,
+}
+
 /// Returns what a result means, given the units that have failed so far.
-pub(super) async fn of(bus: &Bus, over: &Over, failed: &BTreeSet<&UnitName>) -> (JobResult, String) {
+pub(super) async fn of(bus: &Bus, over: &Over, failed: &BTreeSet<&UnitName>) -> Meaning {
     let starts = matches!(over.kind, JobKind::Start | JobKind::Restart);
+    let told = |(result, reason)| Meaning { result, reason, start: None };
     let said = |result, reason: &str| (result, reason.to_owned());
-    match over.result.as_str() {
-        "done" if starts && is_skipped(bus, &over.unit).await => {
-            said(JobResult::Skipped, "a condition in its file does not hold")
-        }
+    told(match over.result.as_str() {
+        "done" if starts => match Times::ask(bus, &over.unit).await {
+            times if times.is_skipped() => said(JobResult::Skipped, "a condition in its file does not hold"),
+            times => return Meaning { result: JobResult::Done, reason: String::new(), start: times.start() },
+        },
         "done" => said(JobResult::Done, ""),
         "skipped" if starts => said(JobResult::Skipped, "there was nothing to do"),
         "skipped" => said(JobResult::Skipped, "it does not run"),
@@ -49,7 +62,7 @@ pub(super) async fn of(bus: &Bus, over: &Over, failed: &BTreeSet<&UnitName>) -> 
         "once" => said(JobResult::Other("once".to_owned()), "it starts only once in a boot, and already has"),
         "frozen" => said(JobResult::Other("frozen".to_owned()), "it is frozen"),
         word => (JobResult::Other(word.to_owned()), format!("systemd says {word:?}")),
-    }
+    })
 }
 
 /// Returns what a unit is doing that has taken too long.
@@ -72,12 +85,54 @@ async fn property(bus: &Bus, unit: &UnitName, interface: &str, name: &str) -> Op
     bus.call(&call).await.ok()
 }
 
-/// Whether a unit was not started because a condition in its file does not hold. One that has left the memory since then
-/// has not been asked.
-async fn is_skipped(bus: &Bus, unit: &UnitName) -> bool {
-    let holds = property(bus, unit, UNIT, "ConditionResult").await.and_then(|reply| value::<bool>(&reply));
-    holds == Some(false)
-        && property(bus, unit, UNIT, "ConditionTimestamp").await.and_then(|reply| value::<u64>(&reply)) > Some(0)
+/// When a unit did what, in microseconds; 0 for never.
+#[derive(Debug, Default)]
+struct Times {
+    condition_holds: bool,
+    condition: u64,
+    inactive_exit: u64,
+    active_enter: u64,
+    inactive_enter: u64,
+}
+
+impl Times {
+    async fn ask(bus: &Bus, unit: &UnitName) -> Self {
+        let path = properties::object_path(unit);
+        let names = [
+            "ConditionResult",
+            "ConditionTimestamp",
+            "InactiveExitTimestampMonotonic",
+            "ActiveEnterTimestampMonotonic",
+            "InactiveEnterTimestampMonotonic",
+        ];
+        let calls: Result<Vec<Call>, _> =
+            names.into_iter().map(|name| Call::property(&path, UNIT, name, Some(unit))).collect();
+        let Ok(replies) = (match calls {
+            Ok(calls) => bus.all(&calls).await,
+            Err(error) => Err(error),
+        }) else {
+            return Self::default();
+        };
+        let time = |at: usize| replies.get(at)?.as_ref().ok().and_then(value::<u64>);
+        let holds = replies.first().and_then(|reply| value::<bool>(reply.as_ref().ok()?));
+        let [condition, inactive_exit, active_enter, inactive_enter] =
+            [1, 2, 3, 4].map(|at| time(at).unwrap_or_default());
+        Times { condition_holds: holds != Some(false), condition, inactive_exit, active_enter, inactive_enter }
+    }
+
+    /// Whether it was not started because a condition in its file does not hold. One that has left the memory since then
+    /// has not been asked.
+    fn is_skipped(&self) -> bool {
+        !self.condition_holds && self.condition > 0
+    }
+
+    /// Returns how long its last start took by itself, without what it waited for: from the first process to the moment in
+    /// which systemd took it for started, or in which its run was over. None when it is still starting, or never did.
+    fn start(&self) -> Option<Duration> {
+        let ends = [self.active_enter, self.inactive_enter];
+        let took = ends.into_iter().filter_map(|end| end.checked_sub(self.inactive_exit)).min();
+        took.filter(|_| self.inactive_exit > 0).map(Duration::from_micros)
+    }
 }
 
 /// Returns which unit a unit needs in vain.
@@ -224,6 +279,19 @@ mod tests {
 
     fn command(directive: &'static str, code: i32, status: i32) -> Command {
         Command { directive, program: "/bin/x".to_owned(), ignored: false, code, status }
+    }
+
+    #[test]
+    fn a_start_is_from_the_first_process_to_the_end_of_starting() {
+        let start = |inactive_exit, active_enter, inactive_enter| {
+            let times = Times { inactive_exit, active_enter, inactive_enter, ..Times::default() };
+            times.start().map(|start| start.as_micros())
+        };
+        assert_eq!(start(50, 80, 40), Some(30), "it was restarted");
+        assert_eq!(start(50, 80, 99), Some(30), "it ended since");
+        assert_eq!(start(50, 0, 80), Some(30), "a run that ends by itself");
+        assert_eq!(start(50, 20, 40), None, "it is still starting");
+        assert_eq!(start(0, 80, 0), None, "it never started");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::error::{BusError, BusErrorKind};
 use super::jobs::{Job, JobEvent, JobKind, JobOutcome, JobResult};
 use super::ledger::{Ledger, Over};
 use super::marks::Marks;
+use super::reason::Meaning;
 use super::{Manager, reason};
 use crate::bundle::unit::UnitName;
 
@@ -179,7 +180,7 @@ impl Run<'_> {
             // What systemd does not have in memory does not run.
             Err(error) if error.is_no_such_unit() && open.kind == JobKind::Stop => {
                 let over = self.ledger.close(unit, "done");
-                self.end(over, JobResult::Done, String::new());
+                self.end(over, Meaning { result: JobResult::Done, reason: String::new(), start: None });
                 Ok(())
             }
             Err(error) => {
@@ -188,7 +189,7 @@ impl Run<'_> {
                     BusErrorKind::Refused { message, .. } => message,
                     kind => kind.to_string(),
                 };
-                self.end(over, JobResult::Refused, reason);
+                self.end(over, Meaning { result: JobResult::Refused, reason, start: None });
                 Ok(())
             }
         }
@@ -238,13 +239,14 @@ impl Run<'_> {
     async fn explain(&mut self, over: Option<Over>) {
         let Some(over) = over else { return };
         let failed = self.outcomes.iter().filter(|(_, outcome)| !outcome.is_ok()).map(|(unit, _)| unit);
-        let (result, reason) = reason::of(self.bus, &over, &failed.collect()).await;
-        self.end(Some(over), result, reason);
+        let meaning = reason::of(self.bus, &over, &failed.collect()).await;
+        self.end(Some(over), meaning);
     }
 
-    fn end(&mut self, over: Option<Over>, result: JobResult, reason: String) {
+    fn end(&mut self, over: Option<Over>, meaning: Meaning) {
         let Some(over) = over else { return };
-        let outcome = JobOutcome { result, reason, took: over.since.elapsed() };
+        let Meaning { result, reason, start } = meaning;
+        let outcome = JobOutcome { result, reason, took: over.since.elapsed(), start };
         self.outcomes.insert(over.unit.clone(), outcome.clone());
         (self.observe)(JobEvent::Ended { unit: over.unit, kind: over.kind, outcome });
     }
@@ -260,7 +262,7 @@ impl Run<'_> {
         for (unit, _) in open {
             let reason = reason::of_delay(self.bus, &unit).await;
             let over = self.ledger.close(&unit, "canceled");
-            self.end(over, JobResult::TimedOut, reason);
+            self.end(over, Meaning { result: JobResult::TimedOut, reason, start: None });
         }
         Ok(())
     }

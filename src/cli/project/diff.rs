@@ -2,7 +2,6 @@
 
 mod git;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -12,7 +11,6 @@ use crate::activate::{Places, history};
 use crate::bundle::Bundle;
 use crate::diff::show::{Only, html, json, markdown, terminal};
 use crate::diff::{self, Diff, Known, LastStarts, Version};
-use crate::plan::Action;
 
 /// Show what changes between two bundles, and what a switch from one to the other would do
 #[derive(Debug, clap::Args)]
@@ -156,19 +154,9 @@ fn columns() -> usize {
     given.or(own).filter(|columns| *columns > 0).unwrap_or(100)
 }
 
-/// Returns how long units took to start, as far as the history of this host tells: a switch that started one unit alone
-/// took as long as that.
+/// Returns how long units took to start, as far as the history of this host tells.
 fn last_starts(places: &Places) -> LastStarts {
-    let mut last = BTreeMap::new();
-    for entry in history::read(places).unwrap_or_default() {
-        let starting: Vec<_> = entry.units.iter().filter(|(_, action)| starts(**action)).collect();
-        if let ([(unit, _)], true) = (starting.as_slice(), entry.units.len() == 1 && entry.seconds >= 0.0) {
-            last.insert(unit.to_string(), entry.seconds.round() as u64);
-        }
-    }
-    last
-}
-
-fn starts(action: Action) -> bool {
-    matches!(action, Action::Start | Action::Restart | Action::StopStart)
+    let entries = history::read(places).unwrap_or_default();
+    let last = history::last_starts(&entries).into_iter();
+    last.map(|(unit, seconds)| (unit.to_string(), seconds.round() as u64)).collect()
 }

@@ -302,6 +302,7 @@ pub fn content_notes(content: &Content) -> Vec<String> {
 pub fn duration(seconds: u64) -> String {
     let (minutes, rest) = (seconds / 60, seconds % 60);
     match (minutes, rest) {
+        (0, 0) => "under 1 s".to_owned(),
         (0, rest) => format!("{rest} s"),
         (minutes, 0) if minutes % 60 == 0 => format!("{} h", minutes / 60),
         (minutes, 0) => format!("{minutes} min"),
