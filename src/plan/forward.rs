@@ -144,7 +144,7 @@ fn unneeded(draft: &Draft<'_>) -> Vec<Claim> {
 }
 
 /// Returns the units that are up when the switch is done and that start this one.
-fn wanters(draft: &Draft<'_>, name: &UnitName, new: &Unit<'_>) -> Vec<UnitName> {
+pub(super) fn wanters(draft: &Draft<'_>, name: &UnitName, new: &Unit<'_>) -> Vec<UnitName> {
     let ours = draft.new.iter().filter(|(_, other)| other.relations.pulls_in().any(|wanted| wanted == name));
     let ours = ours.map(|(wanter, _)| wanter).filter(|wanter| draft.will_run(wanter)).cloned();
     let others = new.wanted_by().filter(|wanter| new.template.is_none() && !draft.new.contains(wanter));
@@ -180,7 +180,7 @@ fn was_wanted_by(draft: &Draft<'_>, name: &UnitName, old: &Unit<'_>, wanter: &Un
         || draft.old.get(wanter).is_some_and(|wanter| wanter.relations.pulls_in().any(|wanted| wanted == name))
 }
 
-fn reason(draft: &Draft<'_>, wanter: &UnitName, wanted: &UnitName) -> Reason {
+pub(super) fn reason(draft: &Draft<'_>, wanter: &UnitName, wanted: &UnitName) -> Reason {
     let unit = wanter.clone();
     let requires = draft.new.get(wanter).is_some_and(|wanter| wanter.relations.requires.contains(wanted));
     if requires { Reason::RequiredBy { unit } } else { Reason::WantedBy { unit } }

@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 
 use super::action::{Action, Reason};
 use super::draft::{Claim, Draft};
+use super::forward::{reason, wanters};
 use super::listen::overlap;
-use super::units::Units;
+use super::units::{Unit, Units};
 use crate::bundle::manifest::Listen;
 use crate::bundle::unit::UnitName;
 
 type Rule = fn(&Draft<'_>) -> Vec<Claim>;
 
 /// What follows for units that are up.
-const RUNNING: [Rule; 4] = [stopped_with_others, restarted_with_others, sockets_and_services, ports];
+const RUNNING: [Rule; 5] =
+    [stopped_with_others, restarted_with_others, sockets_and_services, ports, stopped_as_unneeded];
 /// What the starts bring with them, once it is known what starts.
 const STARTING: [Rule; 2] = [conflicts, pulled_in];
 
@@ -125,6 +127,28 @@ fn ports(draft: &Draft<'_>) -> Vec<Claim> {
                 }
             }
         }
+    }
+    claims
+}
+
+/// A stop stops what ran only for the unit (`StopWhenUnneeded=`); what starts later may bring it back. A restart does not:
+/// systemd takes a unit with a job for one that may still need others.
+fn stopped_as_unneeded(draft: &Draft<'_>) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    let ran_for_others = |unit: &UnitName| draft.old.get(unit).is_some_and(|old| old.stops_when_unneeded());
+    for (name, _) in draft.old.iter().filter(|(name, _)| draft.is_up(name) && ran_for_others(name)) {
+        let needs = |unit: &Unit<'_>| unit.relations.pulls_in().any(|other| other == name);
+        let ours = draft.old.iter().filter(|(_, unit)| needs(unit)).map(|(unit, _)| unit);
+        let others = draft.live(name).into_iter().flat_map(|state| &state.dependants);
+        let mut needing = ours.chain(others).filter(|unit| draft.is_up(unit)).peekable();
+        if needing.peek().is_none() || !needing.all(|unit| draft.action(unit).stops_first()) {
+            continue;
+        }
+        let back = draft.new.get(name).and_then(|new| wanters(draft, name, new).into_iter().next());
+        claims.push(match back {
+            Some(wanter) => (name.clone(), Action::StopStart, reason(draft, &wanter, name)),
+            None => (name.clone(), Action::Stop, Reason::OnDemand),
+        });
     }
     claims
 }

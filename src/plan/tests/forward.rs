@@ -118,6 +118,42 @@ fn what_comes_to_run_on_demand_stops_until_it_is_asked_for() {
 }
 
 #[test]
+fn what_runs_on_demand_stops_with_what_needs_it() {
+    let model = "[Unit]\nStopWhenUnneeded=yes\n[Service]\nExecStart=/a";
+    let proxy = "[Unit]\nRequires=a.service\n[Service]\nExecStart=/p";
+    let other = "[Unit]\nWants=a.service\n[Service]\nExecStart=/o";
+    let socket = |port: u16| format!("[Socket]\nListenStream={port}\nService=p.service");
+    let (one, two) = (socket(1), socket(2));
+    let units = |socket| [("a.service", model), ("o.service", other), ("p.service", proxy), ("p.socket", socket)];
+    let planned =
+        |new: Units<'_>, before: &str| shown(&forward(Some(&bundle(&units(&one))), &bundle(new), &state(before)));
+    let (moved, gone) = (units(&two), [("a.service", model), ("o.service", other)]);
+    assert_eq!(
+        planned(&moved, "a.service, p.service, p.socket"),
+        [
+            "a.service: stop and start, because p.service needs it",
+            "p.service: stop and start, because it belongs to p.socket",
+            "p.socket: stop and start, because ListenStream= changes",
+        ]
+    );
+    assert_eq!(
+        planned(&gone, "a.service, p.service, p.socket")[0],
+        "a.service: stop, because it is started by hand or on demand"
+    );
+    // From now on it runs always.
+    let always = [("a.service", "[Service]\nExecStart=/a\n[Install]\nWantedBy=multi-user.target")];
+    assert_eq!(
+        planned(&always, "a.service, p.service, p.socket, multi-user.target")[0],
+        "a.service: stop and start, because multi-user.target wants it, WantedBy= is new, StopWhenUnneeded= is gone"
+    );
+    // Something else needs it as well, or nothing did.
+    for before in ["a.service, o.service, p.service, p.socket", "a.service, p.socket"] {
+        let all = [planned(&moved, before), planned(&gone, before)].concat();
+        assert!(!all.iter().any(|line| line.starts_with("a.service")), "{before}: {all:?}");
+    }
+}
+
+#[test]
 fn new_units_start_when_something_wants_them() {
     let wanted = |by: &str| format!("[Service]\nExecStart=/a\n[Install]\nWantedBy={by}");
     for (before, by, step) in [
