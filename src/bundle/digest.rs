@@ -1,6 +1,7 @@
 //! Digests of content.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::io;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
@@ -33,11 +34,47 @@ impl Digest {
     }
 }
 
+/// Takes the digest of what is written to it, without keeping that.
+#[derive(Default)]
+pub struct Writer {
+    digest: Sha256,
+    /// What comes in words of a few bytes goes on in blocks.
+    waiting: Vec<u8>,
+}
+
+impl Writer {
+    const BLOCK: usize = 16 << 10;
+
+    /// Returns the digest of everything.
+    pub fn finish(mut self) -> Digest {
+        self.digest.update(&self.waiting);
+        Digest(self.digest.finalize().into())
+    }
+}
+
+impl io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= Self::BLOCK {
+            self.digest.update(&self.waiting);
+            self.waiting.clear();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A manifest has thousands, and the machinery of formatting is slow for single digits.
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let mut text = String::with_capacity(64);
         for byte in self.0 {
-            write!(text, "{byte:02x}")?;
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
         out.write_str(&text)
     }
@@ -65,6 +102,17 @@ impl<'de> Deserialize<'de> for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_piece_by_piece_has_the_same_digest() {
+        let bytes: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        for piece in [1, 7, Writer::BLOCK, bytes.len()] {
+            let mut writer = Writer::default();
+            bytes.chunks(piece).for_each(|piece| io::Write::write_all(&mut writer, piece).unwrap());
+            assert_eq!(writer.finish(), Digest::of(&bytes), "{piece}");
+        }
+        assert_eq!(Writer::default().finish(), Digest::of(b""));
+    }
 
     #[test]
     fn a_digest_is_read_back_from_its_text() {

@@ -44,6 +44,27 @@ pub struct Manifest {
     pub inputs: BTreeMap<String, Digest>,
 }
 
+impl Manifest {
+    /// Returns what is left without the lists that grow with the number of services: files, units, budget and inputs.
+    pub fn without_lists(&self) -> Self {
+        Manifest {
+            version: self.version,
+            profile: self.profile.clone(),
+            description: self.description.clone(),
+            compiler: self.compiler.clone(),
+            requires: self.requires.clone(),
+            main_target: self.main_target.clone(),
+            files: BTreeMap::new(),
+            units: BTreeMap::new(),
+            phases: self.phases.clone(),
+            groups: self.groups.clone(),
+            credentials: self.credentials.clone(),
+            budget: Budget::default(),
+            inputs: BTreeMap::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Compiler {

@@ -13,6 +13,7 @@ pub mod unit;
 pub mod write;
 
 use std::collections::BTreeMap;
+use std::io;
 
 use self::digest::Digest;
 use self::manifest::Manifest;
@@ -33,13 +34,22 @@ impl Bundle {
 
     /// Returns the identity of the bundle: the digest of its manifest, which holds the digests of everything else.
     pub fn digest(&self) -> Digest {
-        Digest::of(&self.manifest_text())
+        let mut digest = digest::Writer::default();
+        // A digest takes everything that is written.
+        let _ = write_manifest(&self.manifest, &mut digest);
+        digest.finish()
     }
 }
 
 fn manifest_text(manifest: &Manifest) -> Vec<u8> {
-    // Maps have strings for keys and numbers are finite, so there is nothing that JSON could not say.
-    let mut text = serde_json::to_vec_pretty(manifest).unwrap_or_default();
-    text.push(b'\n');
+    let mut text = Vec::new();
+    // Nor does memory refuse anything.
+    let _ = write_manifest(manifest, &mut text);
     text
+}
+
+fn write_manifest(manifest: &Manifest, mut out: impl io::Write) -> io::Result<()> {
+    // Maps have strings for keys and numbers are finite, so there is nothing that JSON could not say.
+    serde_json::to_writer_pretty(&mut out, manifest)?;
+    out.write_all(b"\n")
 }

@@ -100,7 +100,9 @@ fn read_file(folder: &OwnedFd, path: &Path, name: &str, most: u64) -> Result<Vec
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(ReadError::NotAFile(path.join(name)));
     }
-    let mut content = Vec::new();
+    // One more than is expected, so that reading ends without growing; a file that claims to be huge may be a hole.
+    let size = u64::try_from(stat.st_size).unwrap_or_default().min(most).min(MOST_BYTES);
+    let mut content = Vec::with_capacity(usize::try_from(size + 1).unwrap_or_default());
     File::from(file).take(most.saturating_add(1)).read_to_end(&mut content).map_err(failed)?;
     if content.len() as u64 > most { Err(ReadError::TooLarge) } else { Ok(content) }
 }
@@ -117,11 +119,14 @@ pub fn parse_manifest(text: &[u8]) -> Result<Manifest, ReadError> {
     struct Versioned {
         version: u64,
     }
-    let Versioned { version } = serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
-    if version != u64::from(manifest::VERSION) {
-        return Err(ReadError::Version(version));
+    match serde_json::from_slice::<Manifest>(text) {
+        Ok(manifest) if manifest.version == manifest::VERSION => Ok(manifest),
+        Ok(manifest) => Err(ReadError::Version(manifest.version.into())),
+        Err(error) => match serde_json::from_slice(text) {
+            Ok(Versioned { version }) if version != u64::from(manifest::VERSION) => Err(ReadError::Version(version)),
+            _ => Err(wrong(error.to_string())),
+        },
     }
-    serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))
 }
 
 #[cfg(test)]

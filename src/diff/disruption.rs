@@ -7,14 +7,7 @@ use super::units;
 use crate::bundle::Bundle;
 use crate::bundle::quantity::Span;
 use crate::bundle::unit::{UnitFile, UnitName};
-use crate::plan::{self, Action, Plan, Reason, Snapshot};
-
-/// Returns the plan for a host of which nothing is known: everything that is wanted at boot runs.
-///
-/// This is what a host plans itself when its units are as they are after a boot.
-pub fn predicted(old: Option<&Bundle>, new: &Bundle) -> Plan {
-    plan::forward(old, new, &old.map(Snapshot::assumed).unwrap_or_default())
-}
+use crate::plan::{Action, Plan, Reason};
 
 /// What is known of earlier starts: by unit, how many seconds the last one took.
 pub type LastStarts = BTreeMap<String, u64>;

@@ -21,6 +21,9 @@ pub fn compare(old: &Bundle, new: &Bundle, renames: &Renames, shown: &BTreeSet<&
         let from = renames.old_file(path);
         let old_path = from.unwrap_or(path);
         let (before, after) = (old_files.get(old_path), new_files.get(path));
+        if from.is_none() && before == after {
+            continue;
+        }
         let is_same = before.zip(after).is_some_and(|(old, new)| old.sha256 == new.sha256);
         let (old_attributes, new_attributes) = (before.map(keyed::attributes), after.map(keyed::attributes));
         let attributes = match from {

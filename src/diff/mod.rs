@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-pub use self::disruption::{LastStarts, predicted};
+pub use self::disruption::LastStarts;
 pub use self::model::Diff;
 
 use self::disruption::Costs;
@@ -59,7 +59,7 @@ pub struct Known {
 }
 
 impl Diff {
-    /// Compares two bundles. The plan is that of a host that moves from one to the other: [`predicted`] where no host is
+    /// Compares two bundles. The plan is that of a host that moves from one to the other: [`crate::plan::predicted`] where no host is
     /// at hand.
     pub fn between(old: Version<'_>, new: Version<'_>, plan: &Plan, known: &Known) -> Self {
         let name = new.bundle.or(old.bundle).map_or("", |bundle| bundle.manifest.profile.as_str());
@@ -135,14 +135,7 @@ fn read_profiles<'a>(
 /// Returns what differs in the rest of the manifest: what is not shown as a file, a unit or a budget.
 fn manifest(old: &Manifest, new: &Manifest) -> Vec<Change> {
     let rest = |manifest: &Manifest| -> Option<Value> {
-        let bare = Manifest {
-            files: BTreeMap::new(),
-            units: BTreeMap::new(),
-            budget: Budget::default(),
-            inputs: BTreeMap::new(),
-            ..manifest.clone()
-        };
-        let mut value = serde_json::to_value(bare).ok()?;
+        let mut value = serde_json::to_value(manifest.without_lists()).ok()?;
         let fields = value.as_object_mut()?;
         for shown in ["files", "units", "budget", "inputs"] {
             fields.remove(shown);

@@ -2,6 +2,8 @@
 //!
 //! A profile of a thousand services is megabytes of JSON. Only the parts whose text differs are read as values.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -15,22 +17,27 @@ use super::values;
 #[derive(Default)]
 pub struct Profile<'a> {
     parts: BTreeMap<String, &'a RawValue>,
+    /// By far the longest part, which is asked for more than once.
+    services: OnceCell<Members<'a>>,
 }
+
+const SERVICES: &str = "services";
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 impl<'a> Profile<'a> {
     /// Reads a profile, or returns `None` when the text is none.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(text).ok().map(|parts| Profile { parts })
+        serde_json::from_slice(text).ok().map(|parts| Profile { parts, services: OnceCell::new() })
     }
 
     fn text(&self, part: &str) -> Option<&'a str> {
         self.parts.get(part).map(|raw| raw.get())
     }
 
-    fn members(&self, part: &str) -> Members<'a> {
-        self.parts.get(part).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    fn members(&self, part: &str) -> Cow<'_, Members<'a>> {
+        let read = || self.parts.get(part).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        if part == SERVICES { Cow::Borrowed(self.services.get_or_init(read)) } else { Cow::Owned(read()) }
     }
 }
 
@@ -55,7 +62,7 @@ const NAMED: [(&str, &str); 16] = [
 ];
 
 /// Returns what differs, models and services first.
-pub fn compare(old: &Profile<'_>, new: &Profile<'_>, renames: &Renames) -> Vec<Subject> {
+pub fn compare<'a>(old: &Profile<'a>, new: &Profile<'a>, renames: &Renames) -> Vec<Subject> {
     let mut subjects = Vec::new();
     for (part, kind) in NAMED {
         if old.text(part) != new.text(part) {
@@ -85,9 +92,17 @@ pub fn compare(old: &Profile<'_>, new: &Profile<'_>, renames: &Renames) -> Vec<S
     subjects
 }
 
-fn named(part: &str, kind: &str, old: &Profile<'_>, new: &Profile<'_>, renames: &Renames, subjects: &mut Vec<Subject>) {
+fn named<'a>(
+    part: &str,
+    kind: &str,
+    old: &Profile<'a>,
+    new: &Profile<'a>,
+    renames: &Renames,
+    subjects: &mut Vec<Subject>,
+) {
     let (old, new) = (old.members(part), new.members(part));
-    let service = part == "services";
+    let (old, new) = (old.as_ref(), new.as_ref());
+    let service = part == SERVICES;
     let mut usual = Usual::default();
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     for name in names {
@@ -95,19 +110,19 @@ fn named(part: &str, kind: &str, old: &Profile<'_>, new: &Profile<'_>, renames: 
             continue;
         }
         let from = renames.old_service(name).filter(|_| service);
-        let text = |members: &Members<'_>, name: &str| members.get(name).map(|raw| raw.get().to_owned());
-        let (before, after) = (text(&old, from.unwrap_or(name)), text(&new, name));
+        let text = |members: &Members<'a>, name: &str| members.get(name).map(|raw| raw.get());
+        let (before, after) = (text(old, from.unwrap_or(name)), text(new, name));
         if before == after && from.is_none() {
             continue;
         }
-        let (before, after) = (before.as_deref().and_then(value), after.as_deref().and_then(value));
+        let (before, after) = (before.and_then(value), after.and_then(value));
         let mut changes = values::compare(before.as_ref(), after.as_ref());
         let state = state(before.is_some(), after.is_some());
         if state != State::Changed {
             // What is not set says nothing about something that is only on one side.
             changes.retain(|change| !is_nothing(change.new.as_ref().or(change.old.as_ref())));
             if service {
-                usual.mark(if state == State::Added { &new } else { &old }, &mut changes);
+                usual.mark(if state == State::Added { new } else { old }, &mut changes);
             }
         }
         if changes.is_empty() && from.is_none() && state == State::Changed {
@@ -188,10 +203,10 @@ impl Usual {
 ///
 /// Two services are the same when they run the same thing and nearly all of their options agree.
 pub fn renamed(old: &Profile<'_>, new: &Profile<'_>) -> Vec<(String, String)> {
-    if old.text("services") == new.text("services") {
+    if old.text(SERVICES) == new.text(SERVICES) {
         return Vec::new();
     }
-    let (old, new) = (old.members("services"), new.members("services"));
+    let (old, new) = (old.members(SERVICES), new.members(SERVICES));
     let only = |members: &Members<'_>, other: &Members<'_>| -> Vec<Leaves> {
         let only = members.iter().filter(|(name, _)| !other.contains_key(*name));
         only.map(|(name, raw)| Leaves::of(name, value(raw.get()))).collect()

@@ -38,6 +38,10 @@ pub fn compare(old: &Bundle, new: &Bundle, renames: &Renames) -> Vec<UnitChange>
 type Side<'a> = Option<(&'a Bundle, &'a UnitEntry)>;
 
 fn unit(name: &str, renamed_from: Option<&str>, old: Side<'_>, new: Side<'_>) -> Option<UnitChange> {
+    // Most units of most diffs.
+    if renamed_from.is_none() && old.zip(new).is_some_and(|(old, new)| is_same(old, new)) {
+        return None;
+    }
     let state = match (old, new) {
         (None, _) => State::Added,
         (_, None) => State::Removed,
@@ -78,6 +82,15 @@ fn unit(name: &str, renamed_from: Option<&str>, old: Side<'_>, new: Side<'_>) ->
         || !change.files.is_empty()
         || !change.manifest.is_empty();
     differs.then_some(change)
+}
+
+/// Whether nothing at all differs between a unit of one bundle and of the other.
+fn is_same((old, before): (&Bundle, &UnitEntry), (new, after): (&Bundle, &UnitEntry)) -> bool {
+    let file = |name: &String| old.manifest.files.get(name) == new.manifest.files.get(name);
+    before == after
+        && content(old, before) == content(new, after)
+        && file(&before.file)
+        && before.files.iter().all(file)
 }
 
 fn side_content<'a>(side: Side<'a>) -> Option<&'a [u8]> {

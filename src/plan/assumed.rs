@@ -12,7 +12,14 @@ impl Snapshot {
     ///
     /// Services whose runs end by themselves have ended.
     pub fn assumed(bundle: &Bundle) -> Self {
-        let units = Units::new(Some(bundle), []);
+        Units::new(Some(bundle), []).assumed()
+    }
+}
+
+impl Units<'_> {
+    /// Returns what runs of these units if everything that is wanted at boot has started and stays.
+    pub fn assumed(&self) -> Snapshot {
+        let units = self;
         let at_boot = |name: &UnitName| {
             let unit = units.get(name);
             !name.is_template() && unit.is_some_and(|unit| unit.wanted_by().any(|wanter| !units.contains(&wanter)))

@@ -6,7 +6,7 @@ use super::action::{Action, Reason};
 use super::compare::{Difference, differences, store_paths};
 use super::effect::{Effect, effect};
 use super::units::{Unit, Units};
-use crate::bundle::manifest::{ChangePolicy, FileEntry, Manifest, STORE};
+use crate::bundle::manifest::{ChangePolicy, FileEntry, STORE};
 use crate::bundle::unit::{UnitKind, UnitName};
 
 /// What differs between the old and the new definition of a unit.
@@ -29,7 +29,7 @@ impl Change {
         for difference in differences(&old.1.file, &new.1.file) {
             let effect = effect(name.kind(), &difference);
             matters |= effect != Effect::None && !["Description", "Documentation"].contains(&difference.key.as_str());
-            let reasons = reasons_of(&difference, old.0.manifest, new.0.manifest);
+            let reasons = reasons_of(&difference, old.0, new.0);
             found.extend(reasons.into_iter().map(|reason| (effect, false, reason)));
         }
         if let Some(reason) = wanted_by(old.1, new.1).filter(|_| !found.iter().any(|(.., reason)| is_wanted_by(reason)))
@@ -106,13 +106,14 @@ impl Change {
     }
 }
 
-fn reasons_of(difference: &Difference, old: Option<&Manifest>, new: Option<&Manifest>) -> Vec<Reason> {
+fn reasons_of(difference: &Difference, old: &Units<'_>, new: &Units<'_>) -> Vec<Reason> {
     if difference.is_content_only() {
         let paths = |values: &[String]| -> BTreeSet<String> {
             values.iter().flat_map(|value| store_paths(value)).map(str::to_owned).collect()
         };
         let (before, after) = (paths(&difference.old), paths(&difference.new));
-        let files: Vec<_> = after.difference(&before).map(|path| file_of(path, [new, old])).collect();
+        let file = |path: &String| new.file_at(path).or_else(|| old.file_at(path)).unwrap_or(path).to_owned();
+        let files: Vec<_> = after.difference(&before).map(file).collect();
         if !files.is_empty() {
             return files.into_iter().map(|file| Reason::File { file }).collect();
         }
@@ -124,16 +125,6 @@ fn reasons_of(difference: &Difference, old: Option<&Manifest>, new: Option<&Mani
         old: joined(&difference.old),
         new: joined(&difference.new),
     }]
-}
-
-/// Returns the path in the bundle of a file of the store.
-fn file_of(target: &str, manifests: [Option<&Manifest>; 2]) -> String {
-    let found = manifests
-        .into_iter()
-        .flatten()
-        .flat_map(|manifest| &manifest.files)
-        .find(|(_, entry)| entry.target.as_deref() == Some(target));
-    found.map_or(target, |(name, _)| name.as_str()).to_owned()
 }
 
 /// Returns the files with a fixed place that the unit reads and that differ. Those of the store differ in their path,

@@ -35,7 +35,7 @@ const EMPTY_COUNTS: [&str; 2] = ["CapabilityBoundingSet", "Delegate"];
 /// a size is written do not count.
 pub fn differences(old: &UnitFile, new: &UnitFile) -> Vec<Difference> {
     // Most units are the same in most switches.
-    if old == new {
+    if std::ptr::eq(old, new) || old == new {
         return Vec::new();
     }
     keys(old)

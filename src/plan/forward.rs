@@ -17,9 +17,22 @@ use crate::bundle::unit::{UnitKind, UnitName};
 ///
 /// `old` is none on a host that has no bundle yet.
 pub fn forward(old: Option<&Bundle>, new: &Bundle, before: &Snapshot) -> Plan {
-    let changes = old.is_none_or(|old| differs(old, new));
-    let (old, new) = (Units::new(old, before.units.keys()), Units::new(Some(new), before.units.keys()));
-    let mut draft = Draft::new(&old, &new, before);
+    let units = Units::new(old, before.units.keys());
+    between((old, &units), new, before)
+}
+
+/// Returns what the move does on a host of which nothing is known: what is wanted at boot runs, and nothing else.
+///
+/// This is what a host plans itself when its units are as they are after a boot.
+pub fn predicted(old: Option<&Bundle>, new: &Bundle) -> Plan {
+    let units = Units::new(old, []);
+    between((old, &units), new, &units.assumed())
+}
+
+fn between((old_bundle, old): (Option<&Bundle>, &Units<'_>), new: &Bundle, before: &Snapshot) -> Plan {
+    let changes = old_bundle.is_none_or(|old| differs(old, new));
+    let new = Units::beside(Some(old), Some(new), before.units.keys());
+    let mut draft = Draft::new(old, &new, before);
     let mut revived = BTreeSet::new();
     let names: BTreeSet<&UnitName> = old.names().chain(new.names()).collect();
     for name in names {

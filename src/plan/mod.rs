@@ -24,6 +24,6 @@ mod units;
 pub use action::{Action, Plan, Reason, Step};
 pub use compare::{Difference, differences};
 pub use effect::{Effect, effect};
-pub use forward::forward;
+pub use forward::{forward, predicted};
 pub use rollback::{Mismatch, mismatch, rollback, surplus};
 pub use snapshot::{ActiveState, LoadState, Snapshot, UnitState};

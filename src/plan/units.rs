@@ -1,6 +1,7 @@
 //! The units of a bundle with how they depend on each other, as systemd reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use super::relations::Relations;
 use crate::bundle::Bundle;
@@ -10,15 +11,18 @@ use crate::bundle::unit::{Entry, Section, UnitFile, UnitKind, UnitName, boolean}
 /// The units of one bundle, instances of its templates included; of no bundle, none.
 pub(super) struct Units<'a> {
     pub manifest: Option<&'a Manifest>,
+    bundle: Option<&'a Bundle>,
     units: BTreeMap<UnitName, Unit<'a>>,
     /// By unit, those that stop and restart with it.
     dependants: BTreeMap<UnitName, BTreeSet<UnitName>>,
+    /// The paths of files in the bundle by their places on the host.
+    places: BTreeMap<&'a str, &'a str>,
 }
 
 /// One unit, or an instance as its template makes it.
 pub(super) struct Unit<'a> {
     pub entry: &'a UnitEntry,
-    pub file: UnitFile,
+    pub file: Rc<UnitFile>,
     pub relations: Relations,
     /// The template that it is an instance of, when it has no file of its own.
     pub template: Option<UnitName>,
@@ -30,13 +34,24 @@ const ROUNDS: usize = 8;
 impl<'a> Units<'a> {
     /// Reads the units of a bundle, and the instances of its templates among the names.
     pub fn new<'n>(bundle: Option<&'a Bundle>, instances: impl IntoIterator<Item = &'n UnitName>) -> Self {
+        Self::beside(None, bundle, instances)
+    }
+
+    /// As [`Units::new`], for a bundle that has many files in common with another one: these are read once.
+    pub fn beside<'n>(
+        other: Option<&Units<'_>>,
+        bundle: Option<&'a Bundle>,
+        instances: impl IntoIterator<Item = &'n UnitName>,
+    ) -> Self {
         let Some(bundle) = bundle else {
-            return Units { manifest: None, units: BTreeMap::new(), dependants: BTreeMap::new() };
+            return Units::of(None, BTreeMap::new());
         };
         let mut units: BTreeMap<UnitName, Unit<'a>> = BTreeMap::new();
         for (name, entry) in &bundle.manifest.units {
             let Some(name) = UnitName::parse(name) else { continue };
-            let file = read(bundle.files.get(&entry.file).map_or(&[], Vec::as_slice));
+            let content = bundle.files.get(&entry.file).map_or(&[][..], Vec::as_slice);
+            let read_already = other.and_then(|other| other.file_with(&name, content));
+            let file = read_already.unwrap_or_else(|| Rc::new(read(content)));
             let relations = Relations::read(&name, &file);
             units.insert(name, Unit { entry, file, relations, template: None });
         }
@@ -48,7 +63,7 @@ impl<'a> Units<'a> {
             for name in missing {
                 let Some(template) = name.template() else { continue };
                 let Some(unit) = units.get(&template) else { continue };
-                let (entry, file) = (unit.entry, unit.file.clone());
+                let (entry, file) = (unit.entry, Rc::clone(&unit.file));
                 let relations = Relations::read(&name, &file);
                 units.insert(name, Unit { entry, file, relations, template: Some(template) });
             }
@@ -56,9 +71,28 @@ impl<'a> Units<'a> {
                 break;
             }
         }
-        let mut units = Units { manifest: Some(&bundle.manifest), units, dependants: BTreeMap::new() };
+        let mut units = Units::of(Some(bundle), units);
         units.complete();
         units
+    }
+
+    fn of(bundle: Option<&'a Bundle>, units: BTreeMap<UnitName, Unit<'a>>) -> Self {
+        let manifest = bundle.map(|bundle| &bundle.manifest);
+        let files = manifest.into_iter().flat_map(|manifest| &manifest.files);
+        // Of two at one place, which no compiler makes, the first counts.
+        let places = files.rev().filter_map(|(name, entry)| Some((entry.target.as_deref()?, name.as_str()))).collect();
+        Units { manifest, bundle, units, dependants: BTreeMap::new(), places }
+    }
+
+    /// Returns the file of a unit if this is its content.
+    fn file_with(&self, name: &UnitName, content: &[u8]) -> Option<Rc<UnitFile>> {
+        let unit = self.units.get(name).filter(|unit| unit.template.is_none())?;
+        (self.bundle?.files.get(&unit.entry.file)? == content).then(|| Rc::clone(&unit.file))
+    }
+
+    /// Returns the path in the bundle of the file that belongs at a place on the host.
+    pub fn file_at(&self, place: &str) -> Option<&'a str> {
+        self.places.get(place).copied()
     }
 
     pub fn get(&self, unit: &UnitName) -> Option<&Unit<'a>> {

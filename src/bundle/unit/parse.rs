@@ -1,5 +1,7 @@
 //! Reading unit files the way systemd does (`config_parse` in its conf-parser.c).
 
+use std::borrow::Cow;
+
 use super::{Entry, Section, UnitFile};
 use crate::bundle::characters::is_noncharacter;
 
@@ -25,7 +27,7 @@ impl UnitFile {
         for (line, text) in logical_lines(text)? {
             let wrong = |message: &str| Err(ParseError { line, message: message.to_owned() });
             let text = text.trim_matches(BLANKS);
-            if text.chars().any(is_noncharacter) {
+            if !text.is_ascii() && text.chars().any(is_noncharacter) {
                 return wrong("systemd skips a line with a code point that is no character; remove it");
             }
             if let Some(header) = text.strip_prefix('[') {
@@ -74,9 +76,9 @@ fn is_section_name(name: &str) -> bool {
 }
 
 /// Returns the lines that mean something, continued ones joined, each with the number of its first line.
-fn logical_lines(text: &str) -> Result<Vec<(usize, String)>, ParseError> {
+fn logical_lines(text: &str) -> Result<Vec<(usize, Cow<'_, str>)>, ParseError> {
     let mut lines = Vec::new();
-    let mut begun: Option<(usize, String)> = None;
+    let mut begun: Option<(usize, Cow<'_, str>)> = None;
     let mut mark = Some('\u{feff}');
     for (index, physical) in physical_lines(text).enumerate() {
         if physical.trim_start_matches(BLANKS).starts_with(['#', ';']) {
@@ -89,14 +91,15 @@ fn logical_lines(text: &str) -> Result<Vec<(usize, String)>, ParseError> {
             }
             None => physical,
         };
-        let (line, mut joined) = begun.take().unwrap_or((index + 1, String::new()));
+        let (line, mut joined) = begun.take().unwrap_or((index + 1, Cow::Borrowed("")));
         if joined.len() + physical.len() >= LONGEST_LINE {
             return Err(ParseError { line, message: "longer than 1 MiB, which systemd does not read".to_owned() });
         }
-        joined.push_str(physical);
+        joined += physical;
         if joined.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1 {
-            joined.pop();
-            joined.push(' ');
+            let joined_up = joined.to_mut();
+            joined_up.pop();
+            joined_up.push(' ');
             begun = Some((line, joined));
         } else {
             lines.push((line, joined));
@@ -112,7 +115,7 @@ fn physical_lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let Some(end) = text.find(['\n', '\r', '\0']) else {
+        let Some(end) = text.bytes().position(|byte| b"\n\r\0".contains(&byte)) else {
             rest = None;
             return (!text.is_empty()).then_some(text);
         };

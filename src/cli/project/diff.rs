@@ -11,6 +11,7 @@ use crate::activate::{Places, history};
 use crate::bundle::Bundle;
 use crate::diff::show::{Only, html, json, markdown, terminal};
 use crate::diff::{self, Diff, Known, LastStarts, Version};
+use crate::plan;
 
 /// Show what changes between two bundles, and what a switch from one to the other would do
 #[derive(Debug, clap::Args)]
@@ -108,7 +109,7 @@ fn named(sides: &[String], places: &Places, session: &Session) -> Result<Pair, e
 fn compare(pair: &Pair, known: &Known, only: &Only) -> Diff {
     let Pair { old: (old_label, old), new: (new_label, new) } = pair;
     let nothing = diff::nothing("");
-    let plan = diff::predicted(old.as_ref(), new.as_ref().unwrap_or(&nothing));
+    let plan = plan::predicted(old.as_ref(), new.as_ref().unwrap_or(&nothing));
     let old = Version { label: old_label, bundle: old.as_ref() };
     let new = Version { label: new_label, bundle: new.as_ref() };
     let mut diff = Diff::between(old, new, &plan, known);

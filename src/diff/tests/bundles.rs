@@ -7,7 +7,8 @@ use crate::bundle::digest::Digest;
 use crate::bundle::manifest::{
     ChangePolicy, FileEntry, FileKind, GpuBudget, GpuShare, Listen, MemoryBudget, PhaseEntry, PortUse, STORE, UnitEntry,
 };
-use crate::diff::{Diff, Known, Version, nothing, predicted};
+use crate::diff::{Diff, Known, Version, nothing};
+use crate::plan::predicted;
 
 /// A service of a test.
 #[derive(Clone, Debug)]
