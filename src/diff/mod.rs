@@ -13,6 +13,7 @@ mod keyed;
 mod lines;
 mod markup;
 pub mod model;
+mod part;
 mod profile;
 mod rename;
 mod security;
@@ -31,6 +32,7 @@ use serde_json::Value;
 
 pub use self::disruption::LastStarts;
 pub use self::model::Diff;
+pub use self::part::Part;
 
 use self::disruption::Costs;
 use self::model::{Change, Exposure, Input, Security, Side, State};
@@ -106,6 +108,7 @@ fn compare(old: &Bundle, new: &Bundle, exposure: bool) -> Diff {
     Diff {
         old: side(),
         new: side(),
+        left_out: Vec::new(),
         security,
         plan: model::Disruption::default(),
         budget: budget::compare(&old.manifest.budget, &new.manifest.budget),

@@ -6,6 +6,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::part::Part;
 use crate::bundle::digest::Digest;
 use crate::bundle::manifest::FileKind;
 use crate::bundle::unit::UnitName;
@@ -17,6 +18,9 @@ use crate::plan::{Action, Reason};
 pub struct Diff {
     pub old: Side,
     pub new: Side,
+    /// Parts that nobody asked for. They are empty here, whatever differs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Part>,
     /// What a reviewer has to see first.
     pub security: Security,
     /// What a switch would do, by the code that a host uses.

@@ -92,6 +92,12 @@ pub fn compare<'a>(old: &Profile<'a>, new: &Profile<'a>, renames: &Renames) -> V
     subjects
 }
 
+/// Returns the names of everything that a profile names, whatever it is.
+pub fn names(text: &[u8]) -> BTreeSet<String> {
+    let profile = Profile::parse(text).unwrap_or_default();
+    NAMED.iter().flat_map(|(part, _)| profile.members(part).into_owned().into_keys()).collect()
+}
+
 fn named<'a>(
     part: &str,
     kind: &str,

@@ -10,7 +10,7 @@ use super::{Session, exit, side, written};
 use crate::activate::{Places, history};
 use crate::bundle::Bundle;
 use crate::diff::show::{Only, html, json, markdown, terminal};
-use crate::diff::{self, Diff, Known, LastStarts, Version};
+use crate::diff::{self, Diff, Known, LastStarts, Part, Version};
 use crate::plan;
 
 /// Show what changes between two bundles, and what a switch from one to the other would do
@@ -74,13 +74,20 @@ struct Pair {
 }
 
 pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
-    let places = Places::new(&arguments.root);
+    let places = Places::new(session.folder.join(&arguments.root));
     let pairs = match &arguments.git {
         Some(range) => git::pairs(range, &arguments.sides, session)?,
         None => vec![named(&arguments.sides, &places, session)?],
     };
     let known = Known { last_starts: last_starts(&places), exposure: arguments.exposure };
     let only = Only::read(arguments.only.iter().map(String::as_str));
+    let bundles = pairs.iter().flat_map(|pair| [&pair.old.1, &pair.new.1]).flatten();
+    if let Some(name) = only.unknown(bundles).first() {
+        let parts = Part::ALL.map(Part::name).join(", ");
+        let help = format!("name services, units and other parts of the profile, or parts of the diff: {parts}");
+        session.output.error("E0024", &format!("nothing that is compared is called {name:?}"), Some(&help));
+        return Err(exit::Code::NotFound);
+    }
     let diffs: Vec<Diff> = pairs.iter().map(|pair| compare(pair, &known, &only)).collect();
     let text = render(arguments, &pairs, &diffs, session)?;
     let differs = diffs.iter().any(|diff| !diff.is_empty());

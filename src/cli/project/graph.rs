@@ -36,7 +36,7 @@ enum Format {
 }
 
 pub fn run(arguments: &Arguments, session: &Session) -> Result<(), exit::Code> {
-    let side = side::find(&arguments.what, &Places::new(&arguments.root), session)?;
+    let side = side::find(&arguments.what, &Places::new(session.folder.join(&arguments.root)), session)?;
     let graph = Graph::of(&side.bundle);
     let text = match arguments.format {
         Format::Svg => graph.svg(),

@@ -250,7 +250,7 @@ fn details(diff: &Diff, several: bool, page: &mut Page) {
     }));
     let head = format!(
         "#### Manifest{of}\n\n{}| | before | after |\n| --- | --- | --- |\n",
-        folded("the rest", &format!("{} entries", rows.len()))
+        folded("the rest", &if rows.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", rows.len()) })
     );
     page.table(&head, &rows, "\n</details>\n\n");
 }

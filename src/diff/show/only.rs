@@ -2,37 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::bundle::Bundle;
 use crate::diff::model::{Budget, Diff, Disruption, Security};
-
-/// A part of a diff.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    Security,
-    Plan,
-    Budget,
-    Profile,
-    Units,
-    Files,
-    Manifest,
-}
-
-impl Part {
-    pub const ALL: [Part; 7] =
-        [Part::Security, Part::Plan, Part::Budget, Part::Profile, Part::Units, Part::Files, Part::Manifest];
-
-    /// Returns what a user calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Part::Security => "security",
-            Part::Plan => "plan",
-            Part::Budget => "budget",
-            Part::Profile => "profile",
-            Part::Units => "units",
-            Part::Files => "files",
-            Part::Manifest => "manifest",
-        }
-    }
-}
+use crate::diff::part::Part;
+use crate::diff::profile;
 
 /// What a reader wants to see: parts, services and units; nothing of a kind means all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,10 +28,24 @@ impl Only {
         only
     }
 
+    /// Returns the names that stand for nothing in any of these bundles.
+    pub fn unknown<'b>(&self, bundles: impl IntoIterator<Item = &'b Bundle>) -> BTreeSet<&str> {
+        let mut unknown: BTreeSet<&str> = self.names.iter().map(String::as_str).collect();
+        for bundle in bundles {
+            if unknown.is_empty() {
+                break;
+            }
+            let known = names(bundle);
+            unknown.retain(|name| !known.contains(*name));
+        }
+        unknown
+    }
+
     /// Takes everything else out of a diff. Its sides stay.
     pub fn apply(&self, diff: &mut Diff) {
         self.choose_names(diff);
         let hidden = |part: Part| !self.parts.is_empty() && !self.parts.contains(&part);
+        diff.left_out = Part::ALL.into_iter().filter(|part| hidden(*part)).collect();
         if hidden(Part::Security) {
             diff.security = Security::default();
         }
@@ -108,4 +95,20 @@ impl Only {
         diff.manifest.clear();
         diff.inputs.clear();
     }
+}
+
+/// Returns everything in a bundle that a reader may ask for by name.
+fn names(bundle: &Bundle) -> BTreeSet<String> {
+    let units = bundle.manifest.units.iter();
+    let mut names: BTreeSet<String> =
+        units.flat_map(|(name, unit)| unit.service.iter().chain([name])).cloned().collect();
+    names.extend(bundle.manifest.files.keys().cloned());
+    names.extend(bundle.manifest.budget.gpus.iter().map(|gpu| gpu.name.clone()));
+    if let Some((_, text)) = crate::diff::profile_text(bundle) {
+        names.extend(profile::names(text));
+    }
+    let stems = names.iter().filter_map(|name| Some(name.rsplit_once('.')?.0.to_owned()));
+    let stems: Vec<String> = stems.collect();
+    names.extend(stems);
+    names
 }

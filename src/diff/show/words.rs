@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::bundle::quantity::Size;
+use crate::diff::Part;
 use crate::diff::model::{
     Budget, Change, Content, Diff, Directive, Exposure, FileChange, GpuUse, Note, Planned, SecurityChange, Side, State,
     Subject, UnitChange,
@@ -239,7 +240,10 @@ pub fn summary(diff: &Diff) -> String {
     if diff.is_empty() {
         return "no changes".to_owned();
     }
-    let mut said = vec![plan(diff)];
+    let mut said = Vec::new();
+    if !diff.left_out.contains(&Part::Plan) {
+        said.push(plan(diff));
+    }
     for (number, one, many) in [
         (diff.security.changes.len(), "change of security", "changes of security"),
         (diff.units.len(), "unit differs", "units differ"),
@@ -248,6 +252,10 @@ pub fn summary(diff: &Diff) -> String {
         if number > 0 {
             said.push(format!("{number} {}", if number == 1 { one } else { many }));
         }
+    }
+    if said.is_empty() {
+        let shown = Part::ALL.into_iter().filter(|part| !diff.left_out.contains(part)).map(Part::name);
+        return format!("only shown here: {}", shown.collect::<Vec<_>>().join(", "));
     }
     said.join(", ")
 }
