@@ -16,6 +16,8 @@ mod host;
 mod interrupted;
 #[path = "kill_walk/points.rs"]
 mod points;
+#[path = "switch/promises.rs"]
+mod promises;
 #[path = "switch/runs.rs"]
 #[allow(dead_code, reason = "tests/switch.rs uses the rest")]
 mod runs;

@@ -27,6 +27,8 @@ mod least_disruption;
 mod others;
 #[path = "switch/outlives.rs"]
 mod outlives;
+#[path = "switch/promises.rs"]
+mod promises;
 #[path = "switch/proof.rs"]
 mod proof;
 #[allow(dead_code, reason = "tests/kill_walk.rs uses the rest")]

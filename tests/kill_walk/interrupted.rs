@@ -104,7 +104,7 @@ impl Site {
     fn trace(&self, bundle: &Bundle, arguments: &[&str], options: &str) -> Ended {
         self.host.run(&["rm", "-f", "/srv/walk/trace"]);
         fs::write(self.host.path("/srv/walk/options"), options).expect("a file is written");
-        let ended = self.switch(bundle, arguments);
+        let ended = self.activate(&[&["switch", &self.copy(bundle)], arguments].concat());
         self.host.until("the end of recovery", || {
             let units = ["citadel-recover.service", "citadel-switch-*.service"];
             let busy = self.host.run(&[&["systemctl", "list-units", "--plain", "--no-legend"], &units[..]].concat());

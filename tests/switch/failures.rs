@@ -162,7 +162,7 @@ fn what_an_operator_stopped_stays_stopped(release: &Release) {
     assert!(stopped(&host.runs(&both)), "the switch started it");
     host.switch(&site(&misbehaving("queue", 7001, "exit 3")), &[]).assert(8);
     assert!(stopped(&host.runs(&both)), "the rollback started it");
-    host.activate(&["rollback", "1"]).assert(0);
+    host.rollback(&["1"]).assert(0);
     assert!(stopped(&host.runs(&first)), "the way back started it");
     host.host.systemctl(&["start", "web.service"]);
     host.assert_runs(&first);

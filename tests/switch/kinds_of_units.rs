@@ -34,7 +34,7 @@ fn a_new_service_starts_and_a_removed_one_stops(release: &Release) {
         &before,
         &["api.service", "mistral.service", "phi.service", "queue.service", "worker.service"],
     );
-    host.activate(&["rollback"]).assert(0);
+    host.rollback(&[]).assert(0);
     host.assert_runs(&first);
     assert_eq!(host.host.state("shop.service"), "inactive");
 }
@@ -124,7 +124,7 @@ fn instances_started_by_hand_follow_their_template(release: &Release) {
     let environment = host.host.run(&["cat", &format!("/proc/{process}/environ")]);
     assert!(environment.contains("SIZE=2"), "{environment}");
     let before = host.runs(&second);
-    host.activate(&["rollback"]).assert(0);
+    host.rollback(&[]).assert(0);
     host.runs(&first).assert_touched(&before, &["job@one.service", "job@two.service"]);
     // A description restarts no instance either.
     let before = host.runs(&first);

@@ -42,7 +42,7 @@ fn a_second_switch_is_refused_at_once(release: &Release) {
     let Some(host) = Site::running(release, &[&first]) else { return };
     let client = start(&host, &slow);
     host.switch(&third, &[]).assert(11);
-    host.activate(&["rollback"]).assert(11);
+    host.rollback(&[]).assert(11);
     host.activate(&["uninstall"]).assert(11);
     proceed(&host);
     Ended::of(&client.wait()).assert(0);

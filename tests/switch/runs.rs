@@ -64,8 +64,16 @@ impl Site {
 
     /// Fails unless the host runs this bundle, all of it, healthy, and nothing is under way.
     pub fn assert_runs(&self, bundle: &Bundle) {
+        self.assert_background_kept();
         let wrong = self.differences(bundle);
         assert!(wrong.is_empty(), "the host does not run {}:\n{}", bundle.folder.display(), self.explain(&wrong));
+    }
+
+    /// Fails unless a switch in the background, if there was one, set out to do what a diff promises.
+    fn assert_background_kept(&self) {
+        if let Some(before) = self.pending.take() {
+            before.assert_planned(self);
+        }
     }
 
     /// Fails unless the host runs one of these bundles, and returns which.

@@ -1,5 +1,6 @@
 //! A small site (`profiles/base.ncl`), variants of it, and hosts for them.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -13,6 +14,7 @@ use crate::host::background::Background;
 use crate::host::bundle::Bundle;
 use crate::host::machine::Release;
 use crate::host::{Host, Parts, can_boot, project, skip};
+use crate::promises::Before;
 
 /// Where the host finds the activator before anything is installed.
 pub const PROGRAM: &str = "/srv/program/citadel-activate";
@@ -65,6 +67,8 @@ fn build(parts: &str, changes: &str) -> Arc<Bundle> {
 /// A host that has what some bundles expect, and the activator.
 pub struct Site {
     pub host: Host,
+    /// The host before a switch that works in the background, until somebody looks at what it did.
+    pub pending: RefCell<Option<Before>>,
 }
 
 /// How a command ended.
@@ -90,7 +94,7 @@ impl Site {
         parts.file("install.sh", include_str!("install.sh"));
         let other = std::env::var_os("CITADEL_ACTIVATE");
         parts.bind(Path::new(other.as_deref().unwrap_or(env!("CARGO_BIN_EXE_citadel-activate").as_ref())), PROGRAM);
-        Some(Site { host: parts.boot(release, &system) })
+        Some(Site { host: parts.boot(release, &system), pending: RefCell::new(None) })
     }
 
     /// Boots a host for these bundles, and switches it to the first of them.
@@ -107,14 +111,38 @@ impl Site {
         Ended::of(&output)
     }
 
-    /// Starts a command of the activator in the background.
+    /// Starts a command of the activator in the background. What it sets out to do is compared with what a diff promises
+    /// when the host is looked at.
     pub fn spawn(&self, name: &str, arguments: &[&str]) -> Background {
+        self.pending.borrow_mut().get_or_insert_with(|| Before::of(self));
         self.host.spawn(name, &[&[PROGRAM], arguments].concat())
     }
 
-    /// Switches to a bundle.
+    /// Switches to a bundle, and makes sure that what happens is what a diff promises.
     pub fn switch(&self, bundle: &Bundle, arguments: &[&str]) -> Ended {
-        self.activate(&[&["switch", &self.copy(bundle)], arguments].concat())
+        self.promised(&[&["switch", &self.copy(bundle)], arguments].concat())
+    }
+
+    /// Goes back to an earlier generation, and makes sure that what happens is what a diff promises.
+    pub fn rollback(&self, arguments: &[&str]) -> Ended {
+        self.promised(&[&["rollback"], arguments].concat())
+    }
+
+    fn promised(&self, command: &[&str]) -> Ended {
+        if command.contains(&"--no-wait") {
+            self.pending.borrow_mut().get_or_insert_with(|| Before::of(self));
+            return self.activate(command);
+        }
+        // Another one works in the background: what is there when this one begins is not known.
+        if self.pending.borrow().is_some() {
+            return self.activate(command);
+        }
+        let before = Before::of(self);
+        let ended = self.activate(command);
+        let looked = before.assert_kept(self);
+        let does = ended.code == Some(0) && !ended.out.contains("nothing to do") && !command.contains(&"--dry-run");
+        assert!(looked || !does, "the history has no entry for {command:?}: {ended:?}");
+        ended
     }
 
     /// Copies a bundle to the host, and returns where it lies there.

@@ -41,16 +41,16 @@ fn rollback_brings_the_earlier_bundle_back(release: &Release) {
     let (first, second, third) =
         (site("{}"), site("{ services.web.environment.A = 1 }"), site("{ services.web.environment.A = 2 }"));
     let Some(host) = Site::running(release, &[&first, &second, &third]) else { return };
-    host.activate(&["rollback"]).assert(3).says(&["no earlier generation"]);
+    host.rollback(&[]).assert(3).says(&["no earlier generation"]);
     host.switch(&second, &[]).assert(0);
-    host.activate(&["rollback"]).assert(0);
+    host.rollback(&[]).assert(0);
     host.assert_runs(&first);
     host.switch(&second, &[]).assert(0);
     host.switch(&third, &[]).assert(0);
-    host.activate(&["rollback", "1"]).assert(0);
+    host.rollback(&["1"]).assert(0);
     host.assert_runs(&first);
-    host.activate(&["rollback", "1"]).assert(0).says(&["nothing to do"]);
-    host.activate(&["rollback", "77"]).assert(3);
+    host.rollback(&["1"]).assert(0).says(&["nothing to do"]);
+    host.rollback(&["77"]).assert(3);
     host.assert_runs(&first);
 }
 
@@ -99,7 +99,7 @@ fn production_development_rollback_uninstall(release: &Release) {
     host.assert_runs(&production);
     host.switch(&development, &[]).assert(0);
     host.assert_runs(&development);
-    host.activate(&["rollback"]).assert(0);
+    host.rollback(&[]).assert(0);
     host.assert_runs(&production);
     host.activate(&["uninstall", "--purge"]).assert(0);
     assert_eq!(host.changes_since(&disk), Vec::<String>::new());
