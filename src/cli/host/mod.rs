@@ -2,6 +2,7 @@
 
 mod confirm;
 mod generations;
+mod gpu;
 mod history;
 mod install;
 mod output;
@@ -67,6 +68,7 @@ pub enum Command {
     Install(install::Arguments),
     Uninstall(uninstall::Arguments),
     WaitReady(wait_ready::Arguments),
+    Gpu(gpu::Arguments),
     #[command(hide = true)]
     Ask(request::Again),
     #[command(hide = true)]
@@ -97,6 +99,7 @@ impl Command {
             Command::Install(arguments) => install::run(arguments),
             Command::Uninstall(arguments) => uninstall::run(arguments),
             Command::WaitReady(arguments) => wait_ready::run(arguments),
+            Command::Gpu(arguments) => gpu::run(arguments),
             Command::Ask(arguments) => request::again(arguments),
             Command::Work(arguments) => request::work(arguments),
         }

@@ -9,13 +9,18 @@ use crate::cli::exit::Code;
 
 /// Writes a result: text for people, or one JSON object.
 pub fn result(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Code> {
+    // A reader that went away has what it wanted.
+    line(json, value, text).map(|_| ())
+}
+
+/// Writes one of several results, and returns whether somebody still reads.
+pub fn line(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<bool, Code> {
     let text = if json { serde_json::to_string(value).map_err(|_| Code::Defect)? } else { harmless(&text()) };
     let mut out = io::stdout().lock();
-    let written = writeln!(out, "{}", text).and_then(|()| out.flush());
-    match written {
-        // A reader that went away has what it wanted.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Code::NotWritten),
-        _ => Ok(()),
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(_) => Err(Code::NotWritten),
     }
 }
 
