@@ -4,6 +4,8 @@
 
 #[path = "gpu/fake.rs"]
 mod fake;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "gpu/walk.rs"]
 mod walk;
 
@@ -345,4 +347,104 @@ fn a_file_that_is_no_settings_is_told_apart_from_one_that_is_missing() {
     std::fs::write(host.path("state/saved.json"), "{}").unwrap();
     let said = host.run(&["gpu", "restore"]);
     assert!(said.code == Some(3) && said.err.contains("is not what citadel writes"), "{said:?}");
+}
+
+/// Returns the facts of a host, or none on a machine without systemd.
+fn facts(host: &Host) -> Option<Value> {
+    if std::process::Command::new("systemctl").arg("--version").output().is_err() {
+        skip::skipped("there is no systemctl, so this machine has no version of systemd");
+        return None;
+    }
+    let said = host.done(&["facts", "--json"]);
+    assert!(said.err.is_empty(), "{said:?}");
+    Some(said.json())
+}
+
+#[test]
+fn facts_have_what_profiles_are_checked_against() {
+    let host = Host::new("h200");
+    let Some(mut facts) = facts(&host) else { return };
+    assert_eq!((&facts["version"], &facts["driver"], &facts["cuda"]), (&json!(1), &json!("580.95.05"), &json!("13.0")));
+    assert_eq!(
+        facts["gpus"],
+        json!([{
+            "name": "NVIDIA H200", "uuid": "GPU-00000200-0000-4000-8000-000000000200", "pci_address": "0000:c1:00.0",
+            "minor": 0, "memory": "143771M", "mig": false,
+            "power_limit_watts": { "min": 200, "max": 700, "default_value": 700 },
+            "graphics_clock_mhz": { "min": 345, "max": 1980 }, "memory_clock_mhz": { "min": 2619, "max": 3201 }
+        }])
+    );
+    let mut again = host.done(&["facts", "--json"]).json();
+    // Others use the disk, too.
+    for facts in [&mut facts, &mut again] {
+        facts["mounts"].as_object_mut().unwrap().values_mut().for_each(|mount| mount["free"] = Value::Null);
+    }
+    assert_eq!(facts, again);
+    // A reader finds the same on many lines.
+    let text = host.done(&["facts"]).out;
+    assert!(text.starts_with("{\n  \"version\": 1,\n"), "{text}");
+}
+
+#[test]
+fn facts_come_without_gpus_where_the_driver_fails() {
+    let host = Host::new("two_a4000");
+    let Some(_) = facts(&host) else { return };
+    host.faults("nvmlInit_v2 error 18");
+    let said = host.done(&["facts", "--json"]);
+    assert_eq!(said.json()["gpus"], json!([]));
+    assert!(said.err.contains("note: the GPUs are left out: the NVIDIA driver in the kernel"), "{said:?}");
+    host.faults("nvmlDeviceGetName@0 error 15");
+    let said = host.done(&["facts", "--json"]);
+    assert_eq!(said.json()["gpus"][0]["minor"], 1);
+    assert!(said.err.contains("note: GPU 0 is left out: the GPU has fallen off the bus"), "{said:?}");
+}
+
+#[cfg(feature = "compiler")]
+#[test]
+fn profiles_are_checked_against_facts_as_they_are_printed() {
+    for machine in ["rtx4090", "rtx5090", "h200", "two_a4000", "mixed"] {
+        let host = Host::new(machine);
+        let Some(facts) = facts(&host) else { return };
+        let project = |limit: &Value| {
+            for folder in ["profiles", "hosts"] {
+                std::fs::create_dir_all(host.path(folder)).unwrap();
+            }
+            std::fs::write(host.path("hosts/box.json"), host.done(&["facts"]).out).unwrap();
+            let profile = format!(
+                r#"let citadel = import "citadel/lib.ncl" in
+                {{
+                  description = "A machine as it is",
+                  host = import "../hosts/box.json",
+                  gpus.main = {{ index = 0, power_limit_watts = {limit} }},
+                  services.work = {{
+                    exec.command = ["/opt/work/bin/work"],
+                    gpu = {{ devices.main = true, memory = "1G" }},
+                    health.command.command = ["/opt/work/bin/check"],
+                  }},
+                  services.gpu.runtime = 'gpu,
+                }} | citadel.Profile"#
+            );
+            std::fs::write(host.path("profiles/box.ncl"), profile).unwrap();
+        };
+        let citadel = |arguments: &[&str]| {
+            let said = std::process::Command::new(env!("CARGO_BIN_EXE_citadel"))
+                .args(arguments)
+                .current_dir(host.path(""))
+                .env("XDG_CACHE_HOME", host.path("cache"))
+                .output()
+                .unwrap();
+            (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned())
+        };
+        let limits = &facts["gpus"][0]["power_limit_watts"];
+        project(&limits["min"]);
+        assert_eq!(citadel(&["build", "box"]), (Some(0), String::new()), "{machine}");
+        // What the compiler writes is what the driver gets.
+        let config = host.path("result/box/config/gpu.json").display().to_string();
+        host.done(&["gpu", "apply", "--config", &config]);
+        let watts = limits["min"].as_u64().unwrap();
+        assert_eq!(host.fact("gpu0.power_limit"), Some((watts * 1000).to_string()), "{machine}");
+        project(&json!(limits["max"].as_u64().unwrap() + 1));
+        let (code, said) = citadel(&["check", "box"]);
+        assert!(code == Some(1) && said.contains("error[C0216]"), "{machine}: {said}");
+    }
 }

@@ -16,6 +16,9 @@ pub const FILE_NAME: &str = "manifest.json";
 /// Where content-addressed files lie on a host.
 pub const STORE: &str = "/etc/citadel/store";
 
+/// The state directory, below `/var/lib`, of the service that applies settings of GPUs: what they had before is there.
+pub const GPU_STATE: &str = "citadel-gpu";
+
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {

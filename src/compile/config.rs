@@ -65,11 +65,17 @@ pub struct Host {
     pub systemd: u32,
     pub kernel: Option<String>,
     pub cgroup: u32,
+    #[serde(default)]
+    pub cgroup_controllers: Set,
     pub cpus: u32,
     pub memory: Size,
+    #[serde(default)]
+    pub numa: Vec<HostNode>,
     pub gpus: Vec<HostGpu>,
     pub driver: Option<String>,
     pub cuda: Option<String>,
+    #[serde(default)]
+    pub device_nodes: Set,
     pub mounts: BTreeMap<String, HostMount>,
     pub users: Set,
     pub groups: Set,
@@ -84,10 +90,20 @@ pub struct HostGpu {
     pub uuid: Option<String>,
     pub pci_address: Option<String>,
     pub minor: Option<u32>,
+    pub numa: Option<u32>,
     pub memory: Size,
+    pub mig: Option<bool>,
     pub power_limit_watts: Option<HostRange>,
     pub graphics_clock_mhz: Option<HostRange>,
     pub memory_clock_mhz: Option<HostRange>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostNode {
+    pub node: u32,
+    pub cpus: String,
+    pub memory: Size,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -104,6 +120,7 @@ pub struct HostMount {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub size: Option<Size>,
+    pub free: Option<Size>,
 }
 
 // service.ncl

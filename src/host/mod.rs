@@ -4,4 +4,5 @@
 //! functions of what was read; [`gpu::apply`](mod@gpu::apply) and [`gpu::restore`](mod@gpu::restore) alone change something.
 
 pub mod driver;
+pub mod facts;
 pub mod gpu;

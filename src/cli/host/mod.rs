@@ -1,6 +1,7 @@
 //! Commands on a host: the whole of `citadel-activate`, and part of `citadel`.
 
 mod confirm;
+mod facts;
 mod generations;
 mod gpu;
 mod history;
@@ -68,6 +69,7 @@ pub enum Command {
     Install(install::Arguments),
     Uninstall(uninstall::Arguments),
     WaitReady(wait_ready::Arguments),
+    Facts(facts::Arguments),
     Gpu(gpu::Arguments),
     #[command(hide = true)]
     Ask(request::Again),
@@ -99,6 +101,7 @@ impl Command {
             Command::Install(arguments) => install::run(arguments),
             Command::Uninstall(arguments) => uninstall::run(arguments),
             Command::WaitReady(arguments) => wait_ready::run(arguments),
+            Command::Facts(arguments) => facts::run(arguments),
             Command::Gpu(arguments) => gpu::run(arguments),
             Command::Ask(arguments) => request::again(arguments),
             Command::Work(arguments) => request::work(arguments),

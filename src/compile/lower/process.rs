@@ -36,7 +36,8 @@ pub(super) fn lower(draft: &mut Draft, system: &System, service: &ServiceView, c
             Workload::Runtime(Runtime::Gpu) => {
                 draft.own("RemainAfterExit", Value::Bool(true), "");
                 draft.own("ExecStart", citadel(&["gpu", "apply", "--config", config]), "runtime");
-                draft.own("ExecStop", citadel(&["gpu", "restore"]), "runtime");
+                // Unlike ExecStop= it also follows a start that failed or was killed halfway.
+                draft.own("ExecStopPost", citadel(&["gpu", "restore"]), "runtime");
             }
             Workload::Runtime(Runtime::Storage) => {
                 draft.own("RemainAfterExit", Value::Bool(true), "");

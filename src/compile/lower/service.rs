@@ -8,7 +8,7 @@ use super::machine::Machine;
 use super::sandbox::is_below;
 use super::{LoweredFile, Output, WIRING, environment, gpu, monitor, on_demand, probes, process, resources, sandbox};
 use super::{storage, vllm};
-use crate::bundle::manifest::{ChangePolicy, UnitEntry};
+use crate::bundle::manifest::{ChangePolicy, GPU_STATE, UnitEntry};
 use crate::bundle::unit::{UnitName, Value};
 use crate::compile::config::{OnChange, OwnDirectories, Runtime, Start, members};
 use crate::compile::finding::Finding;
@@ -147,7 +147,8 @@ fn mounts(system: &System, service: &ServiceView) -> Vec<String> {
 
 fn identity(draft: &mut Draft, system: &System, service: &ServiceView, environment: Option<&LoweredFile>) {
     let spec = &service.spec;
-    let stem = service.unit.stem();
+    // What GPUs had before lies in one place, whatever the unit is called.
+    let stem = if spec.runtime == Some(Runtime::Gpu) { GPU_STATE } else { service.unit.stem() };
     draft.own("User", word(&service.user.user), "user");
     draft.own("Group", word(&service.user.group), "group");
     let groups: Vec<&str> = members(&spec.supplementary_groups).collect();
@@ -197,7 +198,8 @@ fn own_directories(service: &ServiceView) -> OwnDirectories {
     let wanted = &service.spec.directories;
     match service.spec.runtime {
         Some(Runtime::Storage) => OwnDirectories { state: false, cache: false, logs: false, runtime: false },
-        Some(Runtime::Gpu | Runtime::Monitor) => OwnDirectories { cache: false, ..wanted.clone() },
+        Some(Runtime::Gpu) => OwnDirectories { state: true, cache: false, ..wanted.clone() },
+        Some(Runtime::Monitor) => OwnDirectories { cache: false, ..wanted.clone() },
         None => wanted.clone(),
     }
 }

@@ -25,6 +25,8 @@ pub struct Apart {
     helper: Option<Helper>,
     /// GPUs that gave no answer. They are not asked again: each question could leave a process behind.
     silent: BTreeSet<u32>,
+    /// Set when the driver does not even let itself be opened: everything would wait as long again.
+    hopeless: Option<Trouble>,
 }
 
 #[derive(Debug)]
@@ -45,7 +47,7 @@ enum NoAnswer {
 impl Apart {
     /// Returns GPUs that have so long for each answer.
     pub fn new(deadline: Duration) -> Self {
-        Apart { deadline, helper: None, silent: BTreeSet::new() }
+        Apart { deadline, helper: None, silent: BTreeSet::new(), hopeless: None }
     }
 
     fn ask<T: DeserializeOwned>(&mut self, question: Question) -> Result<T, Trouble> {
@@ -89,8 +91,12 @@ impl Apart {
 
 impl Devices for Apart {
     fn open(&mut self) -> Result<Driver, Trouble> {
-        let answer: Result<Driver, Trouble> = self.ask(Question::Open)?;
-        answer
+        if let Some(trouble) = &self.hopeless {
+            return Err(trouble.clone());
+        }
+        let answer: Result<Result<Driver, Trouble>, Trouble> = self.ask(Question::Open);
+        self.hopeless = answer.as_ref().err().cloned();
+        answer?
     }
 
     fn read(&mut self, gpu: u32) -> Result<Gpu, Refusal> {

@@ -11,12 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::activate::Places;
 use crate::activate::files::{Access, Folder, Through, optional};
+use crate::bundle::manifest::GPU_STATE;
 use crate::host::driver::{Gpu, Kind, Setting};
 
 use super::seen::identity;
-
-/// Where it lies; the state directory of the unit that applies GPU settings.
-pub const FOLDER: &str = "/var/lib/citadel-gpu";
 
 const FILE: &str = "saved.json";
 const LIMIT: u64 = 1 << 20;
@@ -26,6 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long to wait for the last call of a command that was killed. One that hangs in the driver would block for ever.
 const LAST_CALL: Duration = Duration::from_secs(2);
+
+/// Returns where it lies: the state directory of the unit that applies settings.
+pub fn folder() -> PathBuf {
+    Path::new("/var/lib").join(GPU_STATE)
+}
 
 /// What citadel changed on the GPUs of this host in one boot.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -169,7 +172,7 @@ fn hold(file: &File, patience: Duration) -> Result<bool, StateError> {
             Ok(()) => return Ok(true),
             Err(Errno::AGAIN) if Instant::now() >= end => return Ok(false),
             Err(Errno::AGAIN | Errno::INTR) => std::thread::sleep(Duration::from_millis(10)),
-            Err(error) => return Err(crate::activate::DiskError::doing("lock", FOLDER)(error.into()).into()),
+            Err(error) => return Err(crate::activate::DiskError::doing("lock", folder())(error.into()).into()),
         }
     }
 }

@@ -149,7 +149,8 @@ pub struct Pci {
 pub extern "C" fn nvmlDeviceGetPciInfo_v3(device: Device, target: *mut Pci) -> u32 {
     of("nvmlDeviceGetPciInfo_v3", device, |machine, gpu| {
         let text = machine.get(&format!("{gpu}pci"))?;
-        let mut pci = Pci { legacy: [0; 16], domain: 0, bus: 0, device: 0, device_id: 0, subsystem: 0, address: [0; 32] };
+        let mut pci =
+            Pci { legacy: [0; 16], domain: 0, bus: 0, device: 0, device_id: 0, subsystem: 0, address: [0; 32] };
         for (byte, character) in pci.address.iter_mut().zip(text.bytes()) {
             *byte = character as c_char;
         }

@@ -44,7 +44,7 @@ pub(super) struct Options {
     timeout: Span,
     /// Write the result as JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Where the settings come from.
@@ -88,12 +88,12 @@ fn span(text: &str) -> Result<Span, String> {
 
 /// Returns where is saved what GPUs had before; systemd names the folder to the unit that applies settings.
 fn folder() -> PathBuf {
-    std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from(saved::FOLDER), PathBuf::from)
+    std::env::var_os("STATE_DIRECTORY").map_or_else(saved::folder, PathBuf::from)
 }
 
 /// Makes sure that this process may change GPUs, as far as that can be known before.
 fn need_root(folder: &Path) -> Result<(), Code> {
-    if folder == Path::new(saved::FOLDER) { root::need() } else { Ok(()) }
+    if folder == saved::folder() { root::need() } else { Ok(()) }
 }
 
 fn boot() -> Result<String, Code> {
