@@ -94,3 +94,23 @@ pub(super) fn found<'a>(system: &'a System, gpu: &Gpu) -> Option<(usize, &'a Hos
             || (gpu.pci_address.is_some() && gpu.pci_address == host.pci_address)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::compile::lower::testing::{text, values};
+
+    #[test]
+    fn settings_are_taken_back_from_one_place_whatever_the_unit_is_called() {
+        let patch = json!({
+            "gpus": { "main": { "index": 0 } },
+            "services": { "a": { "runtime": "gpu", "unit": "power", "directories": { "state": false } } },
+        });
+        let unit = text(patch, "power.service");
+        assert_eq!(values(&unit, "StateDirectory"), ["citadel-gpu"]);
+        assert_eq!(values(&unit, "WorkingDirectory"), ["/var/lib/citadel-gpu"]);
+        assert_eq!(values(&unit, "ExecStopPost"), ["/usr/local/bin/citadel-activate gpu restore"]);
+        assert!(values(&unit, "ExecStop").is_empty(), "it would not follow a start that failed");
+    }
+}
