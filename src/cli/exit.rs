@@ -32,6 +32,8 @@ pub enum Code {
     Drift = 12,
     /// There are differences, and `--exit-code` asks to say so.
     Different = 13,
+    /// A preflight check failed that prevents a start.
+    Preflight = 14,
     /// A defect of citadel.
     Defect = 70,
 }
@@ -53,6 +55,7 @@ Exit codes:
   11  another switch is running
   12  the host is not as its generation says
   13  there are changes (diff --exit-code)
+  14  a preflight check failed
   70  a defect of citadel";
 
 impl Code {

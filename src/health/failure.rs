@@ -81,7 +81,7 @@ impl Reason {
 }
 
 /// Returns the text of an error of the system without its number.
-pub(super) fn plain(error: &io::Error) -> String {
+pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut characters = text.chars();
@@ -98,7 +98,7 @@ pub(super) fn times(count: u32) -> String {
 }
 
 /// Returns at most this many characters of a text, without control characters.
-pub(super) fn short(text: &str, most: usize) -> String {
+pub(crate) fn short(text: &str, most: usize) -> String {
     let mut characters = text.chars().map(|character| if character.is_control() { ' ' } else { character });
     let mut short: String = characters.by_ref().take(most).collect();
     if characters.next().is_some() {

@@ -8,6 +8,7 @@ mod history;
 mod install;
 mod output;
 mod plan;
+mod preflight;
 mod progress;
 mod recover;
 mod request;
@@ -68,6 +69,7 @@ pub enum Command {
     Recover(recover::Arguments),
     Install(install::Arguments),
     Uninstall(uninstall::Arguments),
+    Preflight(preflight::Arguments),
     WaitReady(wait_ready::Arguments),
     Facts(facts::Arguments),
     Gpu(gpu::Arguments),
@@ -100,6 +102,7 @@ impl Command {
             Command::Recover(arguments) => recover::run(arguments),
             Command::Install(arguments) => install::run(arguments),
             Command::Uninstall(arguments) => uninstall::run(arguments),
+            Command::Preflight(arguments) => preflight::run(arguments),
             Command::WaitReady(arguments) => wait_ready::run(arguments),
             Command::Facts(arguments) => facts::run(arguments),
             Command::Gpu(arguments) => gpu::run(arguments),

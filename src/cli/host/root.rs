@@ -33,7 +33,12 @@ pub fn become_root(arguments: &[&str]) -> Code {
 /// Returns who runs this program, for the history.
 pub fn who() -> String {
     let name = std::env::var("SUDO_USER").ok().filter(|name| is_root() && !name.is_empty() && name.len() <= 64);
+    name.unwrap_or_else(user)
+}
+
+/// Returns the user of this process by name, or by number where it has none.
+pub fn user() -> String {
     let uid = rustix::process::getuid().as_raw();
-    let user = || uzers::get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into_owned());
-    name.or_else(user).unwrap_or_else(|| uid.to_string())
+    let user = uzers::get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into_owned());
+    user.unwrap_or_else(|| uid.to_string())
 }

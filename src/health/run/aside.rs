@@ -39,7 +39,7 @@ impl Drop for Slot {
 }
 
 /// Does blocking work on a thread of its own. A result that nobody waits for any more is dropped there.
-pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Reason> {
+pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Reason> {
     let slot = Slot::take().ok_or(Reason::TooManyHang(MOST))?;
     let (sender, receiver) = oneshot::channel();
     let work = move || {

@@ -4,9 +4,11 @@
 //! zombie nobody else can get its number, so the signal cannot meet a stranger. What leaves its process group
 //! (setsid(2)) is not followed.
 
+use std::ffi::OsString;
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
@@ -32,10 +34,31 @@ const TAIL: usize = 4096;
 /// How many bytes are still read after the end: what was written before it fits into a pipe.
 const REST: usize = 64 * 1024;
 
-pub(super) async fn run(command: &[String], subject: &Subject) -> Result<(), Reason> {
-    let (command, subject) = (command.to_owned(), subject.clone());
+/// What a program finds around it.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    /// Its environment, and nothing else.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Its working directory.
+    pub folder: PathBuf,
+}
+
+/// Next to nothing: a probe does not depend on who asks.
+impl Default for Surroundings {
+    fn default() -> Self {
+        Surroundings { environment: vec![("PATH".into(), PATH.into())], folder: PathBuf::from("/") }
+    }
+}
+
+/// Runs a program to its end, as the service's user.
+///
+/// # Errors
+///
+/// [`Reason::NotRun`], or [`Reason::Ended`] with anything but status 0.
+pub(crate) async fn run(command: &[String], subject: &Subject, around: &Surroundings) -> Result<(), Reason> {
+    let (command, subject, around) = (command.to_owned(), subject.clone(), around.clone());
     // Users are looked up there, and the thread takes on their identity.
-    let mut running = aside(move || Running::start(&command, &subject)).await??;
+    let mut running = aside(move || Running::start(&command, &subject, around)).await??;
     let unwatched = |error: io::Error| Reason::NotRun(plain(&error));
     let watched = Watched::new(&running.pidfd).map_err(unwatched)?;
     let mut output =
@@ -85,7 +108,7 @@ struct Running {
 
 impl Running {
     /// Starts a program. Changes the identity of the calling thread for good.
-    fn start(command: &[String], subject: &Subject) -> Result<Self, Reason> {
+    fn start(command: &[String], subject: &Subject, around: Surroundings) -> Result<Self, Reason> {
         let Some((program, arguments)) = command.split_first() else {
             return Err(Reason::NotRun("there is no program".to_owned()));
         };
@@ -97,8 +120,8 @@ impl Running {
             let child = Command::new(program)
                 .args(arguments)
                 .env_clear()
-                .env("PATH", PATH)
-                .current_dir("/")
+                .envs(around.environment)
+                .current_dir(around.folder)
                 .stdin(Stdio::null())
                 .stdout(writer.try_clone()?)
                 .stderr(writer)

@@ -10,7 +10,7 @@ use crate::health::failure::Reason;
 use crate::health::subject::Subject;
 
 /// A user with its groups.
-pub(super) struct Identity {
+pub(crate) struct Identity {
     user: Uid,
     group: Gid,
     groups: Vec<Gid>,
@@ -22,7 +22,7 @@ impl Identity {
     /// # Errors
     ///
     /// A user or a group that this host does not have.
-    pub(super) fn of(subject: &Subject) -> Result<Option<Self>, Reason> {
+    pub(crate) fn of(subject: &Subject) -> Result<Option<Self>, Reason> {
         let plain = subject.user.is_none() && subject.group.is_none() && subject.supplementary.is_empty();
         if plain || !geteuid().is_root() {
             return Ok(None);
@@ -52,7 +52,7 @@ impl Identity {
     ///
     /// The standard library offers no stable way to set the groups of a child. On Linux an identity belongs to a thread,
     /// and these system calls, unlike those of the C library, leave the other threads alone.
-    pub(super) fn assume(&self) -> io::Result<()> {
+    pub(crate) fn assume(&self) -> io::Result<()> {
         set_thread_groups(&self.groups)?;
         set_thread_res_gid(self.group, self.group, self.group)?;
         set_thread_res_uid(self.user, self.user, self.user)?;

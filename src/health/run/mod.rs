@@ -19,6 +19,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+pub(crate) use self::aside::aside;
+pub(crate) use self::command::{Surroundings, run as run_program};
+pub(crate) use self::identity::Identity;
 pub use self::unit::Restarts;
 pub(crate) use self::unit::{describe, is_restarting, is_up};
 use super::failure::{Failure, Reason};
@@ -68,7 +71,7 @@ async fn ask(test: &Test, subject: &Subject, host: &impl Host, restarts: &mut Re
         Test::Http(request) => http::get(request).await?,
         Test::Tcp(address) => drop(connect::connect(address).await?),
         Test::Redis(address) => redis::ping(address).await?,
-        Test::Command(command) => command::run(command, subject).await?,
+        Test::Command(command) => command::run(command, subject, &Surroundings::default()).await?,
         Test::File(path) => path::exists(path).await?,
         Test::Mount(path) => path::is_mounted(path).await?,
         Test::Unit(probe) => {
