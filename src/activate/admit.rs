@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::secrets;
 use crate::bundle::Bundle;
 use crate::bundle::manifest::{FILE_NAME, FileEntry, FileKind, Manifest, STORE, UnitEntry};
 use crate::bundle::read::is_inside;
@@ -62,6 +63,7 @@ pub fn problems(bundle: &Bundle, systemd: Option<u32>) -> Vec<Problem> {
         identity(name, unit, bundle, &mut found);
     }
     phases(manifest, &mut found);
+    credentials(manifest, &mut found);
     found.0
 }
 
@@ -81,6 +83,18 @@ fn phases(manifest: &Manifest, found: &mut Found) {
     }
     if manifest.phases.len() > MOST_PHASES {
         found.add("phases", format!("has more than {MOST_PHASES} phases"));
+    }
+}
+
+/// The name of a credential becomes a path and a part of commands that people copy.
+fn credentials(manifest: &Manifest, found: &mut Found) {
+    for (name, entry) in &manifest.credentials {
+        let place = secrets::place(name, entry.encrypted);
+        if !secrets::is_name(name) {
+            found.add("credentials", format!("has the name {name:?}, which no credential can have"));
+        } else if entry.path != place {
+            found.add("credentials", format!("keeps {name:?} at {:?}, and has to at {place:?}", entry.path));
+        }
     }
 }
 

@@ -179,7 +179,8 @@ impl Folder {
         self.path.join(name.as_ref())
     }
 
-    fn check_owned(&self) -> Result<(), DiskError> {
+    /// Makes sure that nobody but root, or this user, can change the folder.
+    pub fn check_owned(&self) -> Result<(), DiskError> {
         let stat = rustix::fs::fstat(&self.fd)
             .map_err(|error| DiskError::doing("look at the folder", &self.path)(error.into()))?;
         let us = rustix::process::geteuid().as_raw();

@@ -28,6 +28,7 @@ pub mod prospect;
 pub mod record;
 pub mod recover;
 pub mod rollback;
+pub mod secrets;
 pub mod setup;
 pub mod status;
 pub mod store;

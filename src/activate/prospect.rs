@@ -11,7 +11,7 @@ use super::places::Places;
 use super::progress::Outcome;
 use super::switch::Target;
 use super::trial::{SetAside, Trial};
-use super::{admit, adopt, current, foreign, store};
+use super::{admit, adopt, current, foreign, secrets, store};
 use crate::bundle::Bundle;
 use crate::plan::{self, Plan, Snapshot};
 
@@ -78,6 +78,13 @@ pub fn look_at_files(
         return Err(End::new(Outcome::Refused, format!("this host cannot take the bundle:{}", problems.concat())));
     }
     let mut warnings = Vec::new();
+    if let Some(missing) = missing_secrets(places, &new)? {
+        // What is below another root folder may get its secrets later, where its TPM is.
+        if places.is_live() {
+            return Err(End::new(Outcome::Refused, missing));
+        }
+        warnings.push(missing);
+    }
     let from = current::get(places).map_err(End::refused)?;
     // What somebody changed in it is told by `verify`; what runs came from it all the same.
     let old = from.map(|from| store::read_as_is(places, from)).transpose().map_err(End::refused)?;
@@ -102,6 +109,16 @@ pub fn look_at_files(
     }
     warnings.extend(found.warnings());
     Ok(Prospect { from, old, new, before: Snapshot::default(), plan: Plan::default(), set_aside, warnings })
+}
+
+/// Says which secrets services would not start without; none when all are there.
+fn missing_secrets(places: &Places, new: &Bundle) -> Result<Option<String>, End> {
+    let missing = secrets::missing(places, new).map_err(End::refused)?;
+    let line = |secret: &secrets::Wanted| {
+        format!("\n- {} needs {}; set it with: {}", secret.units.join(", "), secret.name, secret.command())
+    };
+    let lines: String = missing.iter().map(line).collect();
+    Ok((!lines.is_empty()).then(|| format!("this host does not have all secrets of the bundle:{lines}")))
 }
 
 /// Whether the host runs exactly this, whole, and nothing is under way.

@@ -72,6 +72,12 @@ fn one_wrong_value_is_one_problem() {
         ("/requires/host".to_owned(), json!("")),
         ("/profile".to_owned(), json!("\u{1b}[31mred")),
         ("/main_target".to_owned(), json!("b.target")),
+        (
+            "/credentials".to_owned(),
+            json!({"a/b": {"encrypted": true, "path": "/etc/credstore.encrypted/a/b", "units": []}}),
+        ),
+        ("/credentials".to_owned(), json!({"a": {"encrypted": true, "path": "/etc/credstore/a", "units": []}})),
+        ("/credentials".to_owned(), json!({"a": {"encrypted": false, "path": "/etc/shadow", "units": []}})),
     ];
     for (pointer, value) in cases {
         let found = changed(&pointer, value.clone());

@@ -14,6 +14,7 @@ mod recover;
 mod request;
 mod rollback;
 mod root;
+mod secrets;
 mod status;
 mod switch;
 mod text;
@@ -70,6 +71,7 @@ pub enum Command {
     Install(install::Arguments),
     Uninstall(uninstall::Arguments),
     Preflight(preflight::Arguments),
+    Secrets(secrets::Arguments),
     WaitReady(wait_ready::Arguments),
     Facts(facts::Arguments),
     Gpu(gpu::Arguments),
@@ -85,6 +87,7 @@ impl Command {
         match self {
             Command::Switch(arguments) => Some((&mut arguments.bundle, arguments.common.places())),
             Command::Plan(arguments) => Some((&mut arguments.bundle, arguments.common.places())),
+            Command::Secrets(arguments) => arguments.bundle(),
             _ => None,
         }
     }
@@ -103,6 +106,7 @@ impl Command {
             Command::Install(arguments) => install::run(arguments),
             Command::Uninstall(arguments) => uninstall::run(arguments),
             Command::Preflight(arguments) => preflight::run(arguments),
+            Command::Secrets(arguments) => secrets::run(arguments),
             Command::WaitReady(arguments) => wait_ready::run(arguments),
             Command::Facts(arguments) => facts::run(arguments),
             Command::Gpu(arguments) => gpu::run(arguments),
