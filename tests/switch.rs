@@ -27,6 +27,8 @@ mod least_disruption;
 mod others;
 #[path = "switch/outlives.rs"]
 mod outlives;
+#[path = "switch/preflight.rs"]
+mod preflight;
 #[path = "switch/promises.rs"]
 mod promises;
 #[path = "switch/proof.rs"]
@@ -34,6 +36,8 @@ mod proof;
 #[allow(dead_code, reason = "tests/kill_walk.rs uses the rest")]
 #[path = "switch/runs.rs"]
 mod runs;
+#[path = "switch/secrets.rs"]
+mod secrets;
 #[path = "switch/site.rs"]
 mod site;
 #[path = "switch/speed.rs"]

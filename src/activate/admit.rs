@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::secrets;
 use crate::bundle::Bundle;
-use crate::bundle::manifest::{FILE_NAME, FileEntry, FileKind, Manifest, STORE, UnitEntry};
+use crate::bundle::manifest::{FILE_NAME, FileEntry, FileKind, Manifest, STORE, UnitEntry, credential_path};
 use crate::bundle::read::is_inside;
 use crate::bundle::unit::{UnitFile, UnitKind, UnitName};
 use crate::health::probe::{Probe, Test};
@@ -89,7 +89,7 @@ fn phases(manifest: &Manifest, found: &mut Found) {
 /// The name of a credential becomes a path and a part of commands that people copy.
 fn credentials(manifest: &Manifest, found: &mut Found) {
     for (name, entry) in &manifest.credentials {
-        let place = secrets::place(name, entry.encrypted);
+        let place = credential_path(name, entry.encrypted);
         if !secrets::is_name(name) {
             found.add("credentials", format!("has the name {name:?}, which no credential can have"));
         } else if entry.path != place {

@@ -19,6 +19,15 @@ pub const STORE: &str = "/etc/citadel/store";
 /// The state directory, below `/var/lib`, of the service that applies settings of GPUs: what they had before is there.
 pub const GPU_STATE: &str = "citadel-gpu";
 
+/// Where systemd looks for credentials that are encrypted, and for those that are not.
+pub const ENCRYPTED_CREDENTIALS: &str = "/etc/credstore.encrypted";
+pub const PLAIN_CREDENTIALS: &str = "/etc/credstore";
+
+/// Returns where a host keeps a credential.
+pub fn credential_path(name: &str, encrypted: bool) -> String {
+    format!("{}/{name}", if encrypted { ENCRYPTED_CREDENTIALS } else { PLAIN_CREDENTIALS })
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {

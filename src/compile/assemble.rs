@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::members;
 use super::finding::Finding;
-use super::lower::{Lowered, credential_path};
+use super::lower::Lowered;
 use super::render;
 use super::system::System;
 use super::{budget, evaluate};
@@ -12,6 +12,7 @@ use crate::bundle::Bundle;
 use crate::bundle::digest::Digest;
 use crate::bundle::manifest::{
     self, Compiler, CredentialEntry, FileEntry, FileKind, Manifest, PhaseEntry, RequiredGpu, Requirements,
+    credential_path,
 };
 use crate::bundle::unit::directives::{self, Lookup};
 

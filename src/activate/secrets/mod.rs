@@ -10,7 +10,7 @@ mod wanted;
 
 pub use encrypt::{can_encrypt, encrypt};
 pub use store::{State, put, state};
-pub use wanted::{ENCRYPTED, LONGEST, PLAIN, Wanted, is_name, place, wanted};
+pub use wanted::{LONGEST, Wanted, is_name, wanted};
 
 use super::error::DiskError;
 use super::places::Places;

@@ -5,11 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::bundle::Bundle;
+use crate::bundle::manifest::{ENCRYPTED_CREDENTIALS, PLAIN_CREDENTIALS, credential_path};
 use crate::bundle::unit::UnitFile;
-
-/// Where systemd looks for credentials that are encrypted, and for those that are not.
-pub const ENCRYPTED: &str = "/etc/credstore.encrypted";
-pub const PLAIN: &str = "/etc/credstore";
 
 /// The longest name of a credential, as systemd has it.
 const LONGEST_NAME: usize = 255;
@@ -47,11 +44,6 @@ pub fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(safe) && !name.starts_with(['.', '-'])
 }
 
-/// Returns where a host keeps a credential.
-pub fn place(name: &str, encrypted: bool) -> String {
-    format!("{}/{name}", if encrypted { ENCRYPTED } else { PLAIN })
-}
-
 /// Returns the secrets that the units of a bundle name and that the store of a host has to hold, by name.
 ///
 /// Others are not for citadel to keep: a file elsewhere, a socket that hands a credential out, or what the machine was
@@ -63,7 +55,7 @@ pub fn wanted(bundle: &Bundle) -> Vec<Wanted> {
         let Ok(file) = UnitFile::parse(&text) else { continue };
         for (name, encrypted, required) in named(&file) {
             let secret = found.entry((name.clone(), encrypted)).or_insert_with(|| Wanted {
-                path: place(&name, encrypted),
+                path: credential_path(&name, encrypted),
                 description: bundle.manifest.credentials.get(&name).and_then(|entry| entry.description.clone()),
                 encrypted,
                 required: false,
@@ -90,7 +82,7 @@ fn named(file: &UnitFile) -> Vec<(String, bool, bool)> {
         for (key, encrypted) in [("LoadCredentialEncrypted", true), ("LoadCredential", false)] {
             for value in values(key) {
                 let (id, path) = value.split_once(':').unwrap_or((value, value));
-                let folder = if encrypted { ENCRYPTED } else { PLAIN };
+                let folder = if encrypted { ENCRYPTED_CREDENTIALS } else { PLAIN_CREDENTIALS };
                 let inside = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
                 // Without a folder systemd looks in its own, and goes on when nothing is there.
                 let name = inside.or((!path.contains('/')).then_some(path));

@@ -42,7 +42,6 @@ use crate::compile::render;
 use crate::compile::system::System;
 
 use machine::Machine;
-pub use service::credential_path;
 
 /// A value cannot be written into its file without changing its meaning.
 pub const ENCODING: Code = Code("C0301");

@@ -8,7 +8,7 @@ use super::machine::Machine;
 use super::sandbox::is_below;
 use super::{LoweredFile, Output, WIRING, environment, gpu, monitor, on_demand, probes, process, resources, sandbox};
 use super::{storage, vllm};
-use crate::bundle::manifest::{ChangePolicy, GPU_STATE, UnitEntry};
+use crate::bundle::manifest::{ChangePolicy, GPU_STATE, UnitEntry, credential_path};
 use crate::bundle::unit::{UnitName, Value};
 use crate::compile::config::{OnChange, OwnDirectories, Runtime, Start, members};
 use crate::compile::finding::Finding;
@@ -202,11 +202,6 @@ fn own_directories(service: &ServiceView) -> OwnDirectories {
         Some(Runtime::Monitor) => OwnDirectories { cache: false, ..wanted.clone() },
         None => wanted.clone(),
     }
-}
-
-/// Returns where a host keeps a credential.
-pub fn credential_path(id: &str, encrypted: bool) -> String {
-    if encrypted { format!("/etc/credstore.encrypted/{id}") } else { format!("/etc/credstore/{id}") }
 }
 
 fn log(draft: &mut Draft, service: &ServiceView) {

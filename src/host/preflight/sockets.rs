@@ -78,15 +78,17 @@ pub fn holders(inode: u64) -> Vec<Holder> {
     processes.filter_map(holder).collect()
 }
 
-/// Returns the unit of a process from its cgroups: the innermost part of the path that is the name of one.
+/// Returns the unit of a process from its cgroups: the innermost part of a path that is the name of one.
 fn unit(cgroups: &str) -> Option<String> {
-    // The one of systemd: the only one there is (0::), or the one of its own hierarchy.
-    let path = cgroups.lines().find_map(|line| {
-        line.strip_prefix("0::").or_else(|| line.split_once(":name=systemd:").map(|(_, path)| path))
-    })?;
-    let is_unit =
-        |part: &&str| [".service", ".scope"].iter().any(|suffix| part.len() > suffix.len() && part.ends_with(suffix));
-    path.rsplit('/').find(is_unit).map(str::to_owned)
+    let suffixes = [".service", ".scope"];
+    let is_unit = |part: &&str| suffixes.iter().any(|suffix| part.len() > suffix.len() && part.ends_with(suffix));
+    cgroups.lines().filter_map(group).find_map(|path| path.rsplit('/').find(is_unit)).map(str::to_owned)
+}
+
+/// Returns the path of a control group of systemd: in the unified hierarchy, or in systemd's own beside those of
+/// controllers. One of them may be empty.
+fn group(line: &str) -> Option<&str> {
+    line.strip_prefix("0::").or_else(|| line.split_once(":name=systemd:").map(|(_, path)| path))
 }
 
 #[cfg(test)]
@@ -119,6 +121,7 @@ mod tests {
             ("0::/init.scope\n", Some("init.scope")),
             ("0::/\n", None),
             ("4:memory:/a\n1:name=systemd:/system.slice/b.service\n", Some("b.service")),
+            ("1:name=systemd:/\n0::/machine.slice/payload/system.slice/c.service\n", Some("c.service")),
             ("", None),
         ];
         for (text, expected) in table {

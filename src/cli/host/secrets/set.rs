@@ -12,6 +12,7 @@ use serde_json::json;
 use super::wanted;
 use crate::activate::secrets::{self, LONGEST};
 use crate::activate::system;
+use crate::bundle::manifest::credential_path;
 use crate::cli::exit::Code;
 use crate::cli::host::output::{self, note, problem};
 use crate::cli::host::{Common, root};
@@ -60,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Code> {
     } else {
         value
     };
-    let path = secrets::place(name, encrypted);
+    let path = credential_path(name, encrypted);
     secrets::put(&places, &path, &content).map_err(|error| problem(Code::NotWritten, error))?;
     if known.is_empty() && !common.json {
         note(format!("no service of the generation that the host runs loads {name}"));
