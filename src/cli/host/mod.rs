@@ -5,6 +5,7 @@ mod facts;
 mod generations;
 mod gpu;
 mod history;
+mod input;
 mod install;
 mod output;
 mod plan;

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::output::{self, note, problem};
 use super::text::{count, one_line};
-use super::{Common, root};
+use super::{Common, input, root};
 use crate::activate::manager::Manager;
 use crate::bundle::manifest::FILE_NAME;
 use crate::bundle::quantity::Span;
-use crate::bundle::read::parse_manifest;
+use crate::bundle::read::{is_inside, parse_manifest};
 use crate::cli::exit::Code;
 use crate::host::preflight::graphics::Driver;
 use crate::host::preflight::{self, Finding, Limits, Outcome, Report, Service, Unusable};
@@ -63,10 +63,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Code> {
 /// Reads the checks of one service, or of all.
 fn services(folder: &Path, name: Option<&str>) -> Result<Vec<Service>, Code> {
     let path = folder.join(FILE_NAME);
-    let text = std::fs::read(&path)
+    let text = input::read(&path)
         .map_err(|error| problem(Code::NotFound, format!("{} cannot be read: {error}", path.display())))?;
     let manifest = parse_manifest(&text).map_err(|error| problem(Code::Invalid, error))?;
-    let read = |path: &str| std::fs::read(folder.join(path));
+    let read = |path: &str| match is_inside(path) {
+        true => input::read(&folder.join(path)),
+        false => Err(std::io::Error::other("it would lie outside the bundle")),
+    };
     let found = match name {
         Some(name) => Service::find(&manifest, name, &read).map(|service| vec![service]),
         None => Service::all(&manifest, &read),

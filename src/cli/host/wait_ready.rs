@@ -1,11 +1,9 @@
 //! `citadel-activate wait-ready`: what a unit runs to find out that its service is ready.
 
-use std::fs;
-
 use rustix::process::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Common, exit};
+use super::{Common, exit, input};
 use crate::bundle::manifest::FILE_NAME;
 use crate::bundle::read::parse_manifest;
 use crate::health::ready::{NotReady, Wait};
@@ -26,7 +24,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), exit::Code> {
     let service = &arguments.service;
     let path = arguments.common.places().current().join(FILE_NAME);
-    let text = fs::read(&path).map_err(|error| {
+    let text = input::read(&path).map_err(|error| {
         eprintln!("{service}: cannot read {}: {error}", path.display());
         exit::Code::NotFound
     })?;

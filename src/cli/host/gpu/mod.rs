@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::output::{self, problem};
-use super::root;
+use super::{input, root};
 use crate::activate::trial::boot_id;
 use crate::bundle::quantity::Span;
 use crate::cli::exit::Code;
@@ -76,7 +76,7 @@ impl Options {
 impl Config {
     fn read(&self) -> Result<Vec<Desired>, Code> {
         let path = self.config.display();
-        let text = std::fs::read(&self.config).map_err(|error| problem(Code::NotFound, format!("{path}: {error}")))?;
+        let text = input::read(&self.config).map_err(|error| problem(Code::NotFound, format!("{path}: {error}")))?;
         read_desired(&text).map_err(|error| problem(Code::Invalid, format!("{path}: {error}")))
     }
 }
