@@ -49,3 +49,15 @@ fn no_profile_has_a_warning() {
     let (success, _, errors) = citadel(&["check"]);
     assert!(success && errors.is_empty(), "{errors}");
 }
+
+#[test]
+fn cargo_run_runs_citadel() {
+    // The README builds with `cargo run`, and there are two programs.
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+        .output()
+        .expect("cargo runs");
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).expect("cargo answers in JSON");
+    assert_eq!(metadata["packages"][0]["default_run"], "citadel");
+}
